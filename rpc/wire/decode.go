@@ -1,0 +1,175 @@
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Reason says why a frame can't be decoded.
+type Reason string
+
+// The reasons.
+const (
+	ReasonShort    Reason = "short"     // ends inside a part
+	ReasonVersion  Reason = "version"   // a version this decoder doesn't know
+	ReasonKind     Reason = "kind"      // a kind outside the set
+	ReasonCode     Reason = "code"      // a code outside the set
+	ReasonTag      Reason = "tag"       // a field tag outside the set
+	ReasonTooLarge Reason = "too-large" // a part beyond its limit
+	ReasonTwice    Reason = "twice"     // a field that may stand once stands twice
+)
+
+// DecodeError is what Decode returns for a bad frame.
+type DecodeError struct {
+	Reason Reason
+	// Part names the field; Offset is where in the frame, −1 when it doesn't apply.
+	Part   string
+	Offset int
+}
+
+func (e *DecodeError) Error() string {
+	return fmt.Sprintf("wire: bad frame at byte %d: %s: %s", e.Offset, e.Part, e.Reason)
+}
+
+var tagNames = [tagCount]string{
+	"body", "reply address", "stream", "function", "content type", "traceparent", "tracestate", "idempotency key", "message", "header",
+}
+
+// Decode reads b into e, which it overwrites whole, reusing e.Headers' array. e.Body aliases b; the strings are copies, all
+// cut from one. It allocates at most twice, less than twice len(b) in all, and never panics. Errors are *DecodeError.
+func Decode(e *Envelope, b []byte) error {
+	headers := e.Headers[:0]
+	*e = Envelope{}
+	if len(b) == 0 {
+		return &DecodeError{ReasonShort, "fixed header", 0}
+	}
+	// The version comes first, so that a newer, shorter or longer frame is named as such.
+	if b[0] != Version {
+		return &DecodeError{ReasonVersion, fmt.Sprintf("version %d", b[0]), 0}
+	}
+	if len(b) < fixedLen {
+		return &DecodeError{ReasonShort, "fixed header", len(b)}
+	}
+	if k := Kind(b[1]); k == 0 || k >= kindCount {
+		return &DecodeError{ReasonKind, fmt.Sprintf("kind %d", k), 1}
+	}
+	if !Code(b[2]).Valid() {
+		return &DecodeError{ReasonCode, fmt.Sprintf("code %d", b[2]), 2}
+	}
+	fieldsEnd, count, err := scan(b)
+	if err != nil {
+		return err
+	}
+	e.Kind, e.Code, e.Inferred = Kind(b[1]), Code(b[2]), b[3]&flagInferred != 0
+	e.Status, e.Attempt = binary.BigEndian.Uint16(b[4:]), binary.BigEndian.Uint16(b[6:])
+	copy(e.ID[:], b[8:24])
+	e.Deadline = int64(binary.BigEndian.Uint64(b[24:]))
+	e.Budget = binary.BigEndian.Uint32(b[32:])
+	e.QueueMicros, e.HandlerMicros = binary.BigEndian.Uint32(b[36:]), binary.BigEndian.Uint32(b[40:])
+	e.Body = b[fieldsEnd+1:]
+	if cap(headers) < count {
+		headers = make(Header, 0, count)
+	}
+	s := string(b[fixedLen:fieldsEnd])
+	for p := 0; p < len(s); {
+		tag := s[p]
+		v, next := cut(s, p+1)
+		if tag == tagHeader {
+			var value string
+			value, next = cut(s, next)
+			headers = append(headers, Field{v, value})
+		} else {
+			*e.field(tag) = v
+		}
+		p = next
+	}
+	if len(headers) > 0 {
+		e.Headers = headers
+	}
+	return nil
+}
+
+// scan checks every field and returns the offset of the tag that ends them and the number of header fields.
+func scan(b []byte) (end, headers int, err error) {
+	var seen [tagCount]bool
+	headerBytes := 0
+	p := fixedLen
+	for {
+		if p >= len(b) {
+			return 0, 0, &DecodeError{ReasonShort, "fields", p}
+		}
+		tag := b[p]
+		if tag == tagBody {
+			return p, headers, nil
+		}
+		if tag >= tagCount {
+			return 0, 0, &DecodeError{ReasonTag, fmt.Sprintf("tag %d", tag), p}
+		}
+		start := p
+		n, next, err := span(b, p+1, tag)
+		if err != nil {
+			return 0, 0, err
+		}
+		switch {
+		case tag == tagHeader:
+			var m int
+			if m, next, err = span(b, next, tag); err != nil {
+				return 0, 0, err
+			}
+			headers++
+			if headerBytes += n + m; headers > MaxFields || headerBytes > MaxFieldBytes {
+				return 0, 0, &DecodeError{ReasonTooLarge, "headers", start}
+			}
+		case n > MaxString:
+			return 0, 0, &DecodeError{ReasonTooLarge, tagNames[tag], start}
+		case seen[tag]:
+			return 0, 0, &DecodeError{ReasonTwice, tagNames[tag], start}
+		}
+		seen[tag] = true
+		p = next
+	}
+}
+
+// span reads a length at p and returns it with the offset behind the bytes it counts.
+func span(b []byte, p int, tag byte) (n, next int, err error) {
+	u, w := binary.Uvarint(b[min(p, len(b)):])
+	if w <= 0 || u > uint64(len(b)-p-w) {
+		return 0, 0, &DecodeError{ReasonShort, tagNames[tag], p}
+	}
+	return int(u), p + w + int(u), nil
+}
+
+// cut returns the string whose length stands at p, which scan has checked, and the offset behind it.
+func cut(s string, p int) (string, int) {
+	n, shift := 0, 0
+	for {
+		c := s[p]
+		p++
+		n |= int(c&0x7f) << shift
+		if c < 0x80 {
+			return s[p : p+n], p + n
+		}
+		shift += 7
+	}
+}
+
+func (e *Envelope) field(tag byte) *string {
+	switch tag {
+	case tagReplyTo:
+		return &e.ReplyTo
+	case tagStream:
+		return &e.Stream
+	case tagFunction:
+		return &e.Function
+	case tagContentType:
+		return &e.ContentType
+	case tagTrace:
+		return &e.Trace
+	case tagTraceState:
+		return &e.TraceState
+	case tagIdempotencyKey:
+		return &e.IdempotencyKey
+	default:
+		return &e.Message
+	}
+}

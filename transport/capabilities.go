@@ -1,0 +1,63 @@
+package transport
+
+// Capabilities is what a driver claims. Each claim is tested on both sides: what is claimed must hold, and what isn't
+// must be refused with CodeUnsupported.
+type Capabilities struct {
+	// Name is the transport's scheme; Version the broker's, as it reported it.
+	Name, Version string
+	// Durability is what the broker promises for an accepted message; DurabilityNote says in words how that was found out.
+	Durability     Durability
+	DurabilityNote string
+	// MaxBody is the largest Message.Body in bytes.
+	MaxBody int
+	// CrossProcess: other processes can reach the same streams.
+	CrossProcess bool
+	// Redeliver: a delivery that stays unsettled past its lease is given to another consumer.
+	Redeliver bool
+	// Extend, Release and ReleaseDelay: the verbs work (ReleaseDelay: with any delay).
+	Extend, Release, ReleaseDelay bool
+	// Dedup: two messages with one DedupID are stored once, so Unknown outcomes are retried.
+	Dedup bool
+	// OrderedByKey: messages with one Key reach the group in order.
+	OrderedByKey bool
+	// BrokerTime: Delivery.Age is set.
+	BrokerTime bool
+	// LiveConsumers: Lag.Consumers is set, so that callers can refuse at once when nobody serves a stream.
+	LiveConsumers bool
+	// Browse: the driver is a Browser.
+	Browse bool
+	// Connections is the most connections one process holds, for any number of streams; 0 means it grows with them.
+	Connections int
+}
+
+// Durability orders what survives: each level includes the ones before it.
+type Durability uint8
+
+// The levels, weakest first.
+const (
+	// DurabilityUnknown: the broker would not tell.
+	DurabilityUnknown Durability = iota
+	// DurabilityMemory: lost when the broker's process ends.
+	DurabilityMemory
+	// DurabilityProcess: survives kill -9 of the broker, not a power cut (the operating system has it, the disk may not).
+	DurabilityProcess
+	// DurabilityFsync: on the broker's disk before it is accepted.
+	DurabilityFsync
+	// DurabilityQuorum: on a majority of brokers before it is accepted.
+	DurabilityQuorum
+)
+
+func (d Durability) String() string {
+	switch d {
+	case DurabilityMemory:
+		return "memory"
+	case DurabilityProcess:
+		return "process-crash"
+	case DurabilityFsync:
+		return "fsync"
+	case DurabilityQuorum:
+		return "quorum"
+	default:
+		return "unknown"
+	}
+}
