@@ -21,6 +21,8 @@ type ClientConfig struct {
 	NoWorkerWait time.Duration
 	// MaxInFlight bounds the calls that wait at once; beyond it a call fails with CodeResourceExhausted. 0 means DefaultMaxInFlight.
 	MaxInFlight int
+	// Middleware wraps every Call and Send, the first outermost: a call has the same shape as a handler. (Send's response is nil.)
+	Middleware []Middleware
 	// Observer may be nil.
 	Observer Observer
 	// Logger may be nil.

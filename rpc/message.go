@@ -55,6 +55,10 @@ type Request struct {
 	// Timeout bounds a call besides its context; 0 means only ClientConfig.Timeout and the context.
 	Timeout time.Duration
 
+	// Trace and TraceState are the W3C trace context: a handler gets its caller's, a caller may set its own (client
+	// middleware does), and a call inside a handler inherits the handler's when it is empty.
+	Trace, TraceState string
+
 	// What follows is set for a handler and ignored of a caller.
 
 	// OneWay: nobody waits for a reply.
@@ -63,8 +67,6 @@ type Request struct {
 	Attempt int
 	// Queued is the time between publishing and the start of the handler: by the broker's clock where it gives one.
 	Queued time.Duration
-	// Trace and TraceState are the caller's W3C trace context.
-	Trace, TraceState string
 }
 
 // Response is what a handler returns and a caller gets. A nil *Response with a nil error is an empty success.
