@@ -134,12 +134,16 @@ type Credit struct {
 type TailSpec struct {
 	// Name is part of the lane's address, for people. A private lane's address is made unique by the driver.
 	Name string
-	// Shared opens a broadcast lane whose address follows from Name alone (see Capabilities): every tailer reads all that
-	// is published to it after it attached.
+	// Shared opens a broadcast lane whose address is SharedLane(Name), in every driver: every tailer reads all that is
+	// published to it after it attached. Publishing to a shared lane that nobody tails is CodeNotFound.
 	Shared bool
 	// MaxLen caps what the lane holds for a slow reader; the oldest go first. 0 means DefaultLaneLen.
 	MaxLen int64
 }
+
+// SharedLane is the address of the shared lane with that name: a sender needs no tailer of its own to know it. A driver
+// maps it to whatever its broker calls it; no private lane's address begins with '~'.
+func SharedLane(name string) string { return "~" + name }
 
 // DefaultLaneLen is how many unread messages a lane holds unless configured; what is beyond it is dropped, oldest first.
 const DefaultLaneLen = 65_536
