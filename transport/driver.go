@@ -46,7 +46,7 @@ type Driver interface {
 // before Close returns.
 type Consumer interface {
 	// Receive waits for deliveries and returns at least one and at most max of them, and of each stream at most its
-	// credit. It fetches nothing beyond that: a driver that can't ask the broker exactly gives the surplus back at once.
+	// credit (exactly: what Ledger allows). It fetches nothing beyond that: a driver that can't ask the broker exactly gives the surplus back at once.
 	//
 	// credits names every stream that the caller serves, first the ones to prefer; Max 0 means "served, but no slot free
 	// now": such a stream is not read, but the consumer still counts as live for it. The driver remembers the list until
@@ -127,7 +127,11 @@ const DefaultLease = 3 * time.Second
 // Credit is the number of deliveries that the caller can take of one stream now.
 type Credit struct {
 	Stream string
-	Max    int
+	// Max bounds what one Receive returns of the stream.
+	Max int
+	// Own is how many of them fill slots that are reserved for this stream; the others share the slots that remain of
+	// Receive's max beyond all Owns. Usually 0. Ledger does the sums.
+	Own int
 }
 
 // TailSpec says which lane to open.
