@@ -11,6 +11,7 @@ type Reason string
 // The reasons.
 const (
 	ReasonShort    Reason = "short"     // ends inside a part
+	ReasonLength   Reason = "length"    // a length that is not in its shortest form, or beyond 64 bits
 	ReasonVersion  Reason = "version"   // a version this decoder doesn't know
 	ReasonKind     Reason = "kind"      // a kind outside the set
 	ReasonCode     Reason = "code"      // a code outside the set
@@ -28,6 +29,9 @@ type DecodeError struct {
 }
 
 func (e *DecodeError) Error() string {
+	if e.Offset < 0 {
+		return fmt.Sprintf("wire: %s: %s", e.Part, e.Reason)
+	}
 	return fmt.Sprintf("wire: bad frame at byte %d: %s: %s", e.Offset, e.Part, e.Reason)
 }
 
@@ -35,11 +39,15 @@ var tagNames = [tagCount]string{
 	"body", "reply address", "stream", "function", "content type", "traceparent", "tracestate", "idempotency key", "message", "header",
 }
 
-// Decode reads b into e, which it overwrites whole, reusing e.Headers' array. e.Body aliases b; the strings are copies, all
-// cut from one. It allocates at most twice, less than twice len(b) in all, and never panics. Errors are *DecodeError.
+// Decode reads b into e, which it overwrites whole, reusing e.Headers' array: a caller that keeps Headers beyond the next
+// Decode into the same e must copy it. e.Body aliases b (with no spare capacity, so that an append copies); the strings are
+// copies, all cut from one, so that one kept string keeps all of them. For a good frame it allocates at most twice: the
+// strings, shorter than b, and, when e.Headers is too small, the header slice, at most HeaderSliceMax bytes; together less
+// than 2·len(b) + HeaderSliceMax. It never panics. Errors are *DecodeError, and e is then empty. It may be called
+// concurrently on different envelopes.
 func Decode(e *Envelope, b []byte) error {
 	headers := e.Headers[:0]
-	*e = Envelope{}
+	*e = Envelope{Headers: headers}
 	if len(b) == 0 {
 		return &DecodeError{ReasonShort, "fixed header", 0}
 	}
@@ -66,7 +74,7 @@ func Decode(e *Envelope, b []byte) error {
 	e.Deadline = int64(binary.BigEndian.Uint64(b[24:]))
 	e.Budget = binary.BigEndian.Uint32(b[32:])
 	e.QueueMicros, e.HandlerMicros = binary.BigEndian.Uint32(b[36:]), binary.BigEndian.Uint32(b[40:])
-	e.Body = b[fieldsEnd+1:]
+	e.Body = b[fieldsEnd+1 : len(b) : len(b)]
 	if cap(headers) < count {
 		headers = make(Header, 0, count)
 	}
@@ -74,25 +82,24 @@ func Decode(e *Envelope, b []byte) error {
 	for p := 0; p < len(s); {
 		tag := s[p]
 		v, next := cut(s, p+1)
-		if tag == tagHeader {
+		switch {
+		case tag == tagHeader:
 			var value string
 			value, next = cut(s, next)
 			headers = append(headers, Field{v, value})
-		} else {
+		case tag < tagCount:
 			*e.field(tag) = v
 		}
 		p = next
 	}
-	if len(headers) > 0 {
-		e.Headers = headers
-	}
+	e.Headers = headers
 	return nil
 }
 
 // scan checks every field and returns the offset of the tag that ends them and the number of header fields.
 func scan(b []byte) (end, headers int, err error) {
 	var seen [tagCount]bool
-	headerBytes := 0
+	fields, fieldBytes := 0, 0 // of headers and optional fields, which share their limits
 	p := fixedLen
 	for {
 		if p >= len(b) {
@@ -102,7 +109,7 @@ func scan(b []byte) (end, headers int, err error) {
 		if tag == tagBody {
 			return p, headers, nil
 		}
-		if tag >= tagCount {
+		if tag >= tagCount && tag < tagOptional {
 			return 0, 0, &DecodeError{ReasonTag, fmt.Sprintf("tag %d", tag), p}
 		}
 		start := p
@@ -110,33 +117,53 @@ func scan(b []byte) (end, headers int, err error) {
 		if err != nil {
 			return 0, 0, err
 		}
-		switch {
-		case tag == tagHeader:
+		if tag < tagHeader {
+			if n > MaxString {
+				return 0, 0, &DecodeError{ReasonTooLarge, tagName(tag), start}
+			}
+			if seen[tag] {
+				return 0, 0, &DecodeError{ReasonTwice, tagName(tag), start}
+			}
+			seen[tag] = true
+			p = next
+			continue
+		}
+		if tag == tagHeader {
+			headers++
 			var m int
 			if m, next, err = span(b, next, tag); err != nil {
 				return 0, 0, err
 			}
-			headers++
-			if headerBytes += n + m; headers > MaxFields || headerBytes > MaxFieldBytes {
-				return 0, 0, &DecodeError{ReasonTooLarge, "headers", start}
-			}
-		case n > MaxString:
-			return 0, 0, &DecodeError{ReasonTooLarge, tagNames[tag], start}
-		case seen[tag]:
-			return 0, 0, &DecodeError{ReasonTwice, tagNames[tag], start}
+			n += m
 		}
-		seen[tag] = true
+		fields++
+		if fieldBytes += n; fields > MaxFields || fieldBytes > MaxFieldBytes {
+			return 0, 0, &DecodeError{ReasonTooLarge, tagName(tag), start}
+		}
 		p = next
 	}
 }
 
-// span reads a length at p and returns it with the offset behind the bytes it counts.
+// span reads a length at p ≤ len(b) and returns it with the offset behind the bytes it counts. Only the shortest form of a
+// length is taken, so that equal envelopes can't hide behind different bytes.
 func span(b []byte, p int, tag byte) (n, next int, err error) {
-	u, w := binary.Uvarint(b[min(p, len(b)):])
-	if w <= 0 || u > uint64(len(b)-p-w) {
-		return 0, 0, &DecodeError{ReasonShort, tagNames[tag], p}
+	u, w := binary.Uvarint(b[p:])
+	switch {
+	case w == 0:
+		return 0, 0, &DecodeError{ReasonShort, tagName(tag), p}
+	case w < 0 || w > 1 && b[p+w-1] == 0:
+		return 0, 0, &DecodeError{ReasonLength, tagName(tag), p}
+	case u > uint64(len(b)-p-w): // compared as 64 bits: int(u) may overflow where int has 32
+		return 0, 0, &DecodeError{ReasonShort, tagName(tag), p}
 	}
 	return int(u), p + w + int(u), nil
+}
+
+func tagName(tag byte) string {
+	if tag < tagCount {
+		return tagNames[tag]
+	}
+	return fmt.Sprintf("optional field %d", tag)
 }
 
 // cut returns the string whose length stands at p, which scan has checked, and the offset behind it.

@@ -20,6 +20,10 @@ const (
 	tagCount
 )
 
+// tagOptional is the first of the tags that a decoder skips when it doesn't know them, so that a later encoder can add what
+// an older decoder may do without. None is defined yet.
+const tagOptional byte = 128
+
 const flagInferred = 1
 
 // Append encodes e behind dst and returns the longer slice, like the built-in append. It allocates only when dst is too
@@ -67,25 +71,20 @@ func appendString(dst []byte, tag byte, s string) []byte {
 	return append(dst, s...)
 }
 
-// CheckLimits reports the first part of e that a decoder would refuse as too large, by name.
+// CheckLimits reports the first part of e that a decoder would refuse as too large, by name, as a *DecodeError. A good
+// envelope costs no allocation.
 func CheckLimits(e *Envelope) error {
-	for _, p := range [...]struct{ name, s string }{
-		{"reply address", e.ReplyTo}, {"stream", e.Stream}, {"function", e.Function}, {"content type", e.ContentType},
-		{"traceparent", e.Trace}, {"tracestate", e.TraceState}, {"idempotency key", e.IdempotencyKey}, {"message", e.Message},
-	} {
-		if len(p.s) > MaxString {
-			return &DecodeError{Reason: ReasonTooLarge, Part: p.name}
+	for tag := tagReplyTo; tag < tagHeader; tag++ {
+		if len(*e.field(tag)) > MaxString {
+			return &DecodeError{ReasonTooLarge, tagNames[tag], -1}
 		}
 	}
-	if len(e.Headers) > MaxFields {
-		return &DecodeError{Reason: ReasonTooLarge, Part: "header count"}
-	}
 	n := 0
-	for _, f := range e.Headers {
-		n += len(f.Name) + len(f.Value)
+	for i := range e.Headers {
+		n += len(e.Headers[i].Name) + len(e.Headers[i].Value)
 	}
-	if n > MaxFieldBytes {
-		return &DecodeError{Reason: ReasonTooLarge, Part: "headers"}
+	if len(e.Headers) > MaxFields || n > MaxFieldBytes {
+		return &DecodeError{ReasonTooLarge, tagNames[tagHeader], -1}
 	}
 	return nil
 }

@@ -9,7 +9,8 @@ import (
 // Version is the first byte of every envelope. A decoder refuses any other.
 const Version = 1
 
-// Limits of a valid envelope; the encoder does not check them, CheckLimits and the decoder do.
+// Limits of a valid envelope; the encoder does not check them, CheckLimits and the decoder do. The body has no limit of its
+// own: the transport's holds for the whole frame.
 const (
 	// MaxString bounds each of ReplyTo, Stream, Function, ContentType, Trace, TraceState, IdempotencyKey and Message, in bytes.
 	MaxString = 8 << 10
@@ -17,6 +18,10 @@ const (
 	MaxFields     = 256
 	MaxFieldBytes = 64 << 10
 )
+
+// HeaderSliceMax is the most that Decode allocates for a header slice, in bytes: 8 KiB for MaxFields fields of two strings
+// each, which Go's allocator rounds up to 9,472.
+const HeaderSliceMax = 9_472
 
 // ID identifies one request, for its whole life: 128 random bits.
 type ID [16]byte
