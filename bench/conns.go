@@ -1,0 +1,42 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	psnet "github.com/shirou/gopsutil/v4/net"
+)
+
+// connections counts each process's connections to the broker: those in the broker's CLIENT LIST whose other end is the
+// process's own port.
+func (l *processLeg) connections(ctx context.Context) (map[string]int, error) {
+	if l.broker == nil {
+		return nil, nil
+	}
+	list, err := l.broker.rdb.ClientList(ctx).Result()
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]bool{}
+	for line := range strings.Lines(list) {
+		for _, f := range strings.Fields(line) {
+			if addr, ok := strings.CutPrefix(f, "addr="); ok {
+				known[addr] = true
+			}
+		}
+	}
+	out := map[string]int{}
+	for i, p := range l.running {
+		own, err := psnet.ConnectionsPidWithContext(ctx, "tcp", int32(p.cmd.Process.Pid)) //nolint:gosec // a pid fits
+		if err != nil {
+			return nil, fmt.Errorf("%s: connections: %w", p.name, err)
+		}
+		for _, c := range own {
+			if known[fmt.Sprintf("%s:%d", c.Laddr.IP, c.Laddr.Port)] {
+				out[l.steps[i].part]++
+			}
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,183 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+)
+
+// Options of a Redis run. The zero value is not usable; DefaultOptions is.
+type Options struct {
+	// Rounds of two visits a cell; fewer than 5 tell little.
+	Rounds int
+	// Visit is how long one visit of one cell is meant to take.
+	Visit time.Duration
+	// Size of a body in bytes, at least 8.
+	Size int
+	// Calls of the long leg, 0 to leave it out.
+	Calls int
+	// Legs to run, nil for all: goals whose legs are left out are shown as not measured.
+	Legs []string
+	// JSON is a file for the report, ProfileDir a directory for a CPU profile of each process; "" for none.
+	JSON, ProfileDir string
+	// Wiring, see there.
+	Wiring Wiring
+	// Progress gets a line a round and what the processes log; nil means os.Stderr.
+	Progress io.Writer
+}
+
+// DefaultOptions take about three minutes.
+func DefaultOptions() Options {
+	return Options{Rounds: 5, Visit: time.Second, Size: 128, Calls: 1_000_000}
+}
+
+func (o *Options) check() error {
+	switch {
+	case o.Rounds < 1:
+		return fmt.Errorf("bench: --rounds is %d; give at least 1", o.Rounds)
+	case o.Visit < 10*time.Millisecond:
+		return fmt.Errorf("bench: --visit is %v; give at least 10ms", o.Visit)
+	case o.Size < minPayload:
+		return fmt.Errorf("bench: --size is %d; give at least %d, a body holds its call's number", o.Size, minPayload)
+	case o.Calls < 0:
+		return fmt.Errorf("bench: --calls is %d; give 0 to leave the long leg out", o.Calls)
+	}
+	if o.Progress == nil {
+		o.Progress = os.Stderr
+	}
+	return nil
+}
+
+// Report is a run's outcome.
+type Report struct {
+	Started time.Time
+	// Machine, in words.
+	Machine string
+	Broker  BrokerInfo
+	Rounds  int
+	Visit   time.Duration
+	Size    int
+	Goals   []GoalResult
+	Cells   []CellReport
+	// Soak is nil when it was left out.
+	Soak *Soak `json:",omitempty"`
+}
+
+// CellReport is a cell's figures.
+type CellReport struct {
+	Cell
+	// Connections to the broker, by part.
+	Connections map[string]int `json:",omitempty"`
+	Rounds      []Round
+}
+
+// Failed is the number of calls of the whole run that brought no reply or a wrong one.
+func (r *Report) Failed() int {
+	n := 0
+	for _, c := range r.Cells {
+		for _, rd := range c.Rounds {
+			n += rd.Failed
+		}
+	}
+	if r.Soak != nil {
+		n += r.Soak.Failed()
+	}
+	return n
+}
+
+// redisCells are visited in this order: what is compared stands close together.
+var redisCells = []Cell{
+	{LegHTTP, busy}, {LegRPC, busy}, {LegHand, busy}, {LegNaive, busy}, {LegProxy, busy}, {LegGateway, busy}, {LegHTTP, 1}, {LegRPC, 1},
+}
+
+// RunRedis measures rpc on a Redis of its own beside bare go-redis and net/http, and prints the tables to out. It blocks
+// until done. The error says why the run could not be made; unmet goals and failed calls are in the report, not an error.
+func RunRedis(ctx context.Context, o Options, out io.Writer) (*Report, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	if o.ProfileDir != "" {
+		if err := os.MkdirAll(o.ProfileDir, 0o755); err != nil { //nolint:gosec // profiles are no secret
+			return nil, err
+		}
+	}
+	b, err := startRedis(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, err := measure(ctx, o, b, redisLegs(newSelf(exe, o.Progress, o.ProfileDir), b, o.Wiring))
+	if err = errors.Join(err, b.stop()); err != nil {
+		return nil, err
+	}
+	r.Print(out)
+	if o.JSON != "" {
+		text, err := json.MarshalIndent(r, "", "  ")
+		if err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(o.JSON, append(text, '\n'), 0o644); err != nil { //nolint:gosec // results are no secret
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func measure(ctx context.Context, o Options, b *redisBroker, all []*processLeg) (r *Report, err error) {
+	r = &Report{
+		Started: time.Now().UTC(), Machine: fmt.Sprintf("%d CPUs, %s/%s, %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version()),
+		Rounds: o.Rounds, Visit: o.Visit, Size: o.Size,
+	}
+	if r.Broker, err = b.info(ctx); err != nil {
+		return nil, err
+	}
+	legs := map[string]Leg{}
+	for _, l := range all {
+		if len(o.Legs) > 0 && !slices.Contains(o.Legs, l.name) {
+			continue
+		}
+		if err := l.Start(ctx); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, l.Stop()) }()
+		legs[l.name] = l
+	}
+	in := interleaver{legs: legs, size: o.Size, visit: o.Visit, rounds: o.Rounds, progress: o.Progress}
+	for _, c := range redisCells {
+		if legs[c.Leg] != nil {
+			in.cells = append(in.cells, c)
+		}
+	}
+	cells, err := in.run(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range in.cells {
+		conns, err := legs[c.Leg].(*processLeg).connections(ctx)
+		if err != nil {
+			return nil, err
+		}
+		r.Cells = append(r.Cells, CellReport{Cell: c, Connections: conns, Rounds: cells[c]})
+	}
+	for _, g := range redisGoals {
+		r.Goals = append(r.Goals, g.judge(cells))
+	}
+	if leg := legs[LegRPC]; leg != nil && o.Calls > 0 {
+		_, _ = fmt.Fprintf(o.Progress, "%d calls once, %d in flight\n", o.Calls, busy)
+		s, err := soak(ctx, leg, b, Load{Calls: o.Calls, InFlight: busy, Size: o.Size})
+		if err != nil {
+			return nil, err
+		}
+		r.Soak = &s
+	}
+	return r, nil
+}
