@@ -2,9 +2,14 @@ package rpc
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/streamerson/streamerson/rpc/wire"
 	"github.com/streamerson/streamerson/transport"
 )
 
@@ -38,11 +43,84 @@ const (
 )
 
 // Client makes calls. One for a process is enough, whatever the number of streams; its methods may be called concurrently.
-type Client struct{}
+type Client struct {
+	d        transport.Driver
+	cfg      ClientConfig
+	lane     transport.Tailer
+	calls    *calls
+	presence *presence
+	budget   *retryBudget
+	pub      *publisher
+	handler  Handler // Call behind the middleware
+	sender   Handler // Send behind the middleware
+
+	closing atomic.Bool
+	laneErr atomic.Pointer[transport.Error]
+	stop    context.CancelFunc
+	loops   sync.WaitGroup
+	idle    chan struct{} // gets a token when the last call has ended after closing began
+}
 
 // NewClient attaches the client's lane and returns when replies can be read. The driver stays the caller's.
 func NewClient(ctx context.Context, d transport.Driver, cfg ClientConfig) (*Client, error) {
-	panic("under construction")
+	if cfg.Name == "" {
+		cfg.Name, _ = os.Hostname() // only for people: "" is as good
+	}
+	if cfg.Group == "" {
+		cfg.Group = DefaultGroup
+	}
+	if err := transport.CheckName(cfg.Group); err != nil {
+		return nil, fmt.Errorf("rpc: ClientConfig.Group: %w", err)
+	}
+	if cfg.Timeout < 0 || cfg.MaxInFlight < 0 {
+		return nil, fmt.Errorf("rpc: ClientConfig.Timeout and MaxInFlight must not be negative")
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = DefaultTimeout
+	}
+	if cfg.NoWorkerWait == 0 {
+		cfg.NoWorkerWait = DefaultNoWorkerWait
+	}
+	if !d.Capabilities().LiveConsumers {
+		cfg.NoWorkerWait = -1
+	}
+	if cfg.MaxInFlight == 0 {
+		cfg.MaxInFlight = DefaultMaxInFlight
+	}
+	if cfg.Observer == nil {
+		cfg.Observer = NopObserver{}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	lane, err := d.Tail(ctx, transport.TailSpec{Name: laneName(cfg.Name)})
+	if err != nil {
+		return nil, fmt.Errorf("rpc: opening the reply lane: %w", err)
+	}
+	run, stop := context.WithCancel(context.Background())
+	c := &Client{
+		d: d, cfg: cfg, lane: lane, calls: newCalls(), budget: newRetryBudget(), stop: stop, idle: make(chan struct{}, 1),
+		presence: newPresence(d, cfg.Group, cfg.NoWorkerWait),
+	}
+	c.pub = newPublisher(run, d, c.calls, cfg.Observer)
+	c.handler = Chain(c.call, cfg.Middleware...)
+	c.sender = Chain(c.send, cfg.Middleware...)
+	c.loops.Go(func() { c.readReplies(run) })
+	if cfg.NoWorkerWait >= 0 {
+		c.loops.Go(func() { c.presence.run(run) })
+	}
+	return c, nil
+}
+
+// laneName keeps what transport.CheckName takes of a host's name.
+func laneName(s string) string {
+	b := []byte(s)
+	for i, ch := range b {
+		if transport.CheckName(string(rune(ch))) != nil {
+			b[i] = '_'
+		}
+	}
+	return string(b[:min(len(b), 64)])
 }
 
 // Call publishes req and waits for its reply: until ctx ends, req.Timeout or the client's timeout, whichever is first. Any
@@ -51,20 +129,216 @@ func NewClient(ctx context.Context, d transport.Driver, cfg ClientConfig) (*Clie
 // the handler's ctx: deadline, trace, identity and request id are inherited. The client does not keep req; the response is
 // the caller's. req.Body must stay unchanged until Call returns.
 func (c *Client) Call(ctx context.Context, req *Request) (*Response, error) {
-	panic("under construction")
+	if n := c.calls.count.Add(1); n > int64(c.cfg.MaxInFlight) {
+		c.endCall()
+		return nil, &Error{Code: CodeResourceExhausted, Message: fmt.Sprintf("more than %d calls in flight", c.cfg.MaxInFlight), Published: transport.OutcomeRejected, RetryAfter: time.Second}
+	}
+	defer c.endCall()
+	if c.closing.Load() {
+		return nil, errClientClosed()
+	}
+	return c.handler(ctx, req)
 }
 
 // Send publishes a one-way message and returns when the broker accepted it: then it will be handled at least once or end in
 // the dead letter stream. On an error with Published OutcomeUnknown it may still be stored.
 func (c *Client) Send(ctx context.Context, req *Request) error {
-	panic("under construction")
+	c.calls.count.Add(1)
+	defer c.endCall()
+	if c.closing.Load() {
+		return errClientClosed()
+	}
+	_, err := c.sender(ctx, req)
+	return err
+}
+
+func errClientClosed() *Error {
+	return &Error{Code: CodeUnavailable, Message: "the client is closed", Published: transport.OutcomeRejected}
+}
+
+func (c *Client) endCall() {
+	if c.calls.count.Add(-1) == 0 && c.closing.Load() {
+		select {
+		case c.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// call runs one call with its retries.
+func (c *Client) call(ctx context.Context, req *Request) (*Response, error) {
+	env, err := c.envelope(ctx, req, wire.KindRequest)
+	if err != nil {
+		return nil, err
+	}
+	deadline := c.deadline(ctx, req)
+	c.cfg.Observer.CallStart(req.Stream, req.Function)
+	start := time.Now()
+	c.budget.earn()
+	for try := 0; ; try++ {
+		resp, e := c.once(ctx, &env, req.Key, deadline)
+		var t Timing
+		if resp != nil {
+			resp.Timing.Total = time.Since(start)
+			t = resp.Timing
+		}
+		if e == nil {
+			c.cfg.Observer.CallDone(req.Stream, req.Function, t, nil)
+			return resp, nil
+		}
+		t.Total = time.Since(start)
+		wait := retryWait(try)
+		if try == maxRetries || !retryable(e) || time.Until(deadline) <= wait || !c.budget.spend() || !sleep(ctx, wait) {
+			c.cfg.Observer.CallDone(req.Stream, req.Function, t, e)
+			return nil, e
+		}
+		env.Attempt++
+	}
+}
+
+// retryable: only what certainly was not stored, because of the broker, is worth publishing again.
+func retryable(e *Error) bool {
+	return e.Origin == OriginLocal && e.Published == transport.OutcomeRejected && e.Err != nil && transport.IsCode(e.Err, transport.CodeUnavailable)
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (c *Client) deadline(ctx context.Context, req *Request) time.Time {
+	timeout := c.cfg.Timeout
+	if req.Timeout > 0 {
+		timeout = req.Timeout
+	}
+	d := time.Now().Add(timeout)
+	if cd, ok := ctx.Deadline(); ok && cd.Before(d) {
+		d = cd
+	}
+	return d
+}
+
+// once publishes one request and waits.
+func (c *Client) once(ctx context.Context, env *wire.Envelope, key string, deadline time.Time) (*Response, *Error) {
+	if err := ctx.Err(); err != nil {
+		return nil, endOf(err, transport.OutcomeRejected)
+	}
+	// The timer ends the call and the wait for a worker; one context for both would cost more than the rest of the call.
+	timer := getTimer(time.Until(deadline))
+	defer putTimer(timer)
+	if err := c.presence.check(ctx, env.Stream); err != nil {
+		return nil, err
+	}
+	left := time.Until(deadline)
+	if left <= 0 {
+		return nil, &Error{Code: CodeDeadlineExceeded, Message: "the deadline passed before the request was published", Published: transport.OutcomeRejected}
+	}
+	env.Deadline, env.Budget = deadline.UnixMilli(), budgetMillis(left)
+	p := newCall(env.ID)
+	defer p.release()
+	c.calls.add(p)
+	if !c.pub.publish(p, env, key) {
+		p.release()
+		c.calls.take(p.id, DropLate)
+		return nil, errClientClosed()
+	}
+	select {
+	case <-p.ready:
+		return c.finish(p)
+	case <-timer.C:
+		return c.abandon(p, context.DeadlineExceeded)
+	case <-ctx.Done():
+		return c.abandon(p, ctx.Err())
+	}
+}
+
+// abandon ends a call whose caller doesn't wait any longer, unless its reply is here at this very moment.
+func (c *Client) abandon(p *call, why error) (*Response, *Error) {
+	if c.calls.take(p.id, DropLate) == nil {
+		<-p.ready
+		return c.finish(p)
+	}
+	p.dropped.Store(true)
+	out := p.publishOutcome()
+	if why == context.Canceled && out != transport.OutcomeRejected {
+		c.pub.cancel(p.id)
+	}
+	return nil, endOf(why, out)
+}
+
+func endOf(why error, out transport.Outcome) *Error {
+	code, msg := CodeDeadlineExceeded, "no reply before the deadline"
+	if why == context.Canceled {
+		code, msg = CodeCanceled, "the caller cancelled"
+	}
+	return &Error{Code: code, Message: msg, Published: out, Err: why}
+}
+
+// send publishes a one-way message and waits for its outcome.
+func (c *Client) send(ctx context.Context, req *Request) (*Response, error) {
+	env, err := c.envelope(ctx, req, wire.KindSend)
+	if err != nil {
+		return nil, err
+	}
+	p := newCall(env.ID)
+	defer p.release()
+	if !c.pub.publish(p, &env, req.Key) {
+		p.release()
+		return nil, errClientClosed()
+	}
+	timer := getTimer(time.Until(c.deadline(ctx, req)))
+	defer putTimer(timer)
+	select {
+	case <-p.ready:
+		if p.err != nil {
+			return nil, p.err
+		}
+		return nil, nil
+	case <-timer.C:
+		return nil, endOf(context.DeadlineExceeded, p.publishOutcome())
+	case <-ctx.Done():
+		return nil, endOf(ctx.Err(), p.publishOutcome())
+	}
 }
 
 // Ready reports nil while the lane is attached and the broker is reachable; otherwise why not. It does not block.
-func (c *Client) Ready() error { panic("under construction") }
+func (c *Client) Ready() error {
+	if c.closing.Load() {
+		return errClientClosed()
+	}
+	if e := c.laneErr.Load(); e != nil {
+		return fmt.Errorf("rpc: the reply lane is not readable: %w", e)
+	}
+	return nil
+}
 
 // Watch begins to sample whether workers serve the stream, so that the first call to it need not ask. It does not block.
-func (c *Client) Watch(stream string) { panic("under construction") }
+func (c *Client) Watch(stream string) {
+	if c.cfg.NoWorkerWait >= 0 {
+		c.presence.get(stream)
+	}
+}
 
 // Close stops new calls, waits for those in flight until ctx ends, and detaches the lane.
-func (c *Client) Close(ctx context.Context) error { panic("under construction") }
+func (c *Client) Close(ctx context.Context) error {
+	if c.closing.Swap(true) {
+		return nil
+	}
+	for c.calls.count.Load() > 0 && ctx.Err() == nil {
+		select {
+		case <-c.idle:
+		case <-ctx.Done():
+		}
+	}
+	c.pub.close()
+	c.stop()
+	err := c.lane.Close(ctx)
+	c.loops.Wait()
+	return err
+}

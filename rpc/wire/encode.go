@@ -88,3 +88,16 @@ func CheckLimits(e *Envelope) error {
 	}
 	return nil
 }
+
+// Size is the length of e when encoded. Lengths below 128 take one byte each; it may be up to 4 bytes a field too large.
+func Size(e *Envelope) int {
+	const perField = 6
+	n := fixedLen + 1 + len(e.Body)
+	for _, s := range [...]string{e.ReplyTo, e.Stream, e.Function, e.ContentType, e.Trace, e.TraceState, e.IdempotencyKey, e.Message} {
+		n += perField + len(s)
+	}
+	for i := range e.Headers {
+		n += 2*perField + len(e.Headers[i].Name) + len(e.Headers[i].Value)
+	}
+	return n
+}

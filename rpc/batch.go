@@ -1,0 +1,85 @@
+package rpc
+
+import (
+	"runtime"
+	"sync"
+)
+
+// maxBatch bounds how many items one flush hands to the driver: enough to make the per-batch cost vanish, few enough that
+// the first item's outcome is not held up by the last's transfer.
+const maxBatch = 512
+
+// batcher is group commit without a timer: whatever is added while a flush is under way goes into the next one. A lone item
+// is flushed at once; under load the batches grow by themselves. One goroutine flushes, so order is kept.
+type batcher[T any] struct {
+	flush func([]T)
+
+	mu      sync.Mutex
+	pending []T
+	wake    *sync.Cond
+	closed  bool
+	done    chan struct{}
+}
+
+// newBatcher starts the flusher. flush gets batches of 1 to maxBatch items and must not keep the slice.
+func newBatcher[T any](flush func([]T)) *batcher[T] {
+	b := &batcher[T]{flush: flush, done: make(chan struct{})}
+	b.wake = sync.NewCond(&b.mu)
+	go b.run()
+	return b
+}
+
+// add queues an item and never blocks for a flush. It reports false after close.
+func (b *batcher[T]) add(item T) bool {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return false
+	}
+	b.pending = append(b.pending, item)
+	first := len(b.pending) == 1
+	b.mu.Unlock()
+	if first {
+		b.wake.Signal()
+	}
+	return true
+}
+
+func (b *batcher[T]) run() {
+	defer close(b.done)
+	var batch []T
+	for {
+		b.mu.Lock()
+		for len(b.pending) == 0 && !b.closed {
+			b.wake.Wait()
+		}
+		if len(b.pending) == 0 {
+			b.mu.Unlock()
+			return
+		}
+		b.mu.Unlock()
+		// Let the goroutines that are ready now add theirs: it costs a lone caller nothing and doubles the batches under load.
+		runtime.Gosched()
+		b.mu.Lock()
+		batch, b.pending = b.pending, batch[:0]
+		b.mu.Unlock()
+		for rest := batch; len(rest) > 0; {
+			n := min(len(rest), maxBatch)
+			b.flush(rest[:n])
+			rest = rest[n:]
+		}
+		clear(batch) // so that flushed frames are not kept alive by the array
+		if cap(batch) > 8*maxBatch {
+			batch = nil
+		}
+	}
+}
+
+// close flushes what was added and ends the flusher; it waits for that.
+func (b *batcher[T]) close() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	b.wake.Signal()
+	<-b.done
+}

@@ -1,0 +1,59 @@
+package rpc
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/streamerson/streamerson/rpc/wire"
+	"github.com/streamerson/streamerson/transport"
+)
+
+// envelope turns a caller's request into its envelope, with what it inherits from the handler that it is made in.
+func (c *Client) envelope(ctx context.Context, req *Request, kind wire.Kind) (wire.Envelope, error) {
+	if err := transport.CheckName(req.Stream); err != nil {
+		return wire.Envelope{}, invalid("Request.Stream: ", err)
+	}
+	env := wire.Envelope{
+		Kind: kind, Attempt: 1, ID: req.ID, Stream: req.Stream, Function: req.Function, ContentType: req.ContentType,
+		Trace: req.Trace, TraceState: req.TraceState, IdempotencyKey: req.IdempotencyKey, Headers: req.Header, Body: req.Body,
+	}
+	if env.ID.IsZero() {
+		env.ID = NewID()
+	}
+	if kind == wire.KindRequest {
+		env.ReplyTo = c.lane.Address()
+	} else if req.Timeout > 0 {
+		// A one-way message outlives its sender's patience; it expires only when that was asked for.
+		env.Deadline, env.Budget = c.deadline(context.Background(), req).UnixMilli(), budgetMillis(req.Timeout)
+	}
+	if h := requestOf(ctx); h != nil {
+		h.bequeath(&env)
+	}
+	if err := wire.CheckLimits(&env); err != nil {
+		return env, invalid("", err)
+	}
+	if limit := c.d.Capabilities().MaxBody - deadHeadroom; wire.Size(&env) > limit {
+		return env, &Error{
+			Code: CodeInvalidArgument, Published: transport.OutcomeRejected,
+			Message: "the request is larger than the transport takes; at most " + strconv.Itoa(limit) + " bytes with its headers",
+		}
+	}
+	return env, nil
+}
+
+func invalid(what string, err error) *Error {
+	return &Error{Code: CodeInvalidArgument, Message: what + err.Error(), Published: transport.OutcomeRejected}
+}
+
+// bequeath gives a nested call what belongs to the whole request: trace, caller's identity and request id.
+func (h *handling) bequeath(env *wire.Envelope) {
+	if env.Trace == "" {
+		env.Trace, env.TraceState = h.req.Trace, h.req.TraceState
+	}
+	for _, f := range h.req.Header {
+		if (strings.EqualFold(f.Name, HeaderIdentity) || strings.EqualFold(f.Name, HeaderRequestID)) && env.Headers.Get(f.Name) == "" {
+			env.Headers = append(env.Headers[:len(env.Headers):len(env.Headers)], f)
+		}
+	}
+}

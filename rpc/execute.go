@@ -1,0 +1,231 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/streamerson/streamerson/rpc/wire"
+	"github.com/streamerson/streamerson/transport"
+)
+
+// skewAllowed is how far two machines' clocks may differ before a request expires wrongly, where the broker's clock does not
+// decide.
+const skewAllowed = 5 * time.Second
+
+// run takes one delivery from its arrival to its settlement.
+func (s *Server) run(h *handling) {
+	h.started = time.Now()
+	if h.delivery.Attempt > 1 {
+		s.cfg.Observer.Redelivered(h.stream.cfg.Name)
+	}
+	var env wire.Envelope
+	if err := wire.Decode(&env, h.delivery.Body); err != nil {
+		s.bury(h, nil, DeadUndecodable, err.Error())
+		return
+	}
+	h.fill(&env)
+	switch {
+	case env.Kind != wire.KindRequest && env.Kind != wire.KindSend:
+		s.bury(h, nil, DeadWrongKind, "a "+env.Kind.String()+" frame on a request stream")
+		return
+	case h.delivery.Attempt > s.maxAttempts(h):
+		s.bury(h, &Error{Code: CodeAborted, Message: fmt.Sprintf("given up after %d attempts", h.delivery.Attempt-1)}, DeadCrashes, "its workers died or lost it each time")
+		return
+	}
+	switch seen, other := s.dedup.begin(h); seen {
+	case seenRunning:
+		s.cfg.Observer.Duplicate(h.stream.cfg.Name)
+		if other.delivery.ID == h.delivery.ID { // the very same entry, redelivered: its settlement needs the newer token
+			other.adopt(&h.delivery)
+			s.forget(h)
+			return
+		}
+		s.settle(h, transport.Ack)
+		return
+	case seenDone:
+		s.cfg.Observer.Duplicate(h.stream.cfg.Name)
+		s.settle(h, transport.Ack)
+		return
+	case seenCanceled:
+		s.cfg.Observer.Expired(h.stream.cfg.Name, ExpireCanceled)
+		s.settle(h, transport.Ack)
+		return
+	}
+	if !h.deadline.IsZero() && !h.started.Before(h.deadline) {
+		s.dedup.end(h, true)
+		s.cfg.Observer.Expired(h.stream.cfg.Name, ExpireDeadline)
+		if h.req.OneWay {
+			s.bury(h, nil, DeadExpired, "its deadline passed in the queue")
+			return
+		}
+		s.settle(h, transport.Ack)
+		return
+	}
+	handler := s.handlers[h.req.Function]
+	if handler == nil {
+		handler = s.fallback
+	}
+	if handler == nil {
+		s.dedup.end(h, false)
+		msg := "no handler for function " + strconv.Quote(h.req.Function) + " on stream " + h.stream.cfg.Name
+		if h.req.OneWay {
+			s.bury(h, nil, DeadNoFunction, msg)
+			return
+		}
+		s.answer(h, nil, &Error{Code: CodeUnimplemented, Message: msg, Origin: OriginRuntime})
+		return
+	}
+	s.cfg.Observer.HandleStart(h.stream.cfg.Name, h.req.Function)
+	resp, err := s.invoke(handler, h)
+	s.cfg.Observer.HandleDone(h.stream.cfg.Name, h.req.Function, h.req.Queued, time.Since(h.started), CodeOf(err))
+	cause := h.ended()
+	h.end(context.Canceled) // frees what the handler's context holds
+	s.conclude(h, resp, err, cause)
+}
+
+// maxAttempts leaves a one-way message all its retries.
+func (s *Server) maxAttempts(h *handling) int {
+	if h.req.OneWay {
+		return max(s.cfg.MaxAttempts, len(s.cfg.RetryDelays)+1)
+	}
+	return s.cfg.MaxAttempts
+}
+
+// fill takes over what the envelope says.
+func (h *handling) fill(env *wire.Envelope) {
+	stream := env.Stream
+	if stream == "" {
+		stream = h.delivery.Stream
+	}
+	h.req = Request{
+		ID: env.ID, Stream: stream, Function: env.Function, Header: env.Headers, ContentType: env.ContentType, Body: env.Body,
+		IdempotencyKey: env.IdempotencyKey, Trace: env.Trace, TraceState: env.TraceState,
+		OneWay: env.Kind == wire.KindSend, Attempt: h.delivery.Attempt,
+	}
+	h.replyTo = env.ReplyTo
+	budget := time.Duration(env.Budget) * time.Millisecond
+	if h.delivery.Age >= 0 {
+		// The broker's clock measured the wait: no two clocks are compared.
+		h.req.Queued = h.delivery.Age + h.started.Sub(h.received)
+		if env.Deadline != 0 {
+			h.deadline = h.received.Add(budget - h.delivery.Age)
+		}
+		return
+	}
+	if env.Deadline != 0 {
+		deadline := time.UnixMilli(env.Deadline)
+		h.req.Queued = max(time.Since(deadline.Add(-budget)), 0)
+		h.deadline = h.received.Add(min(budget, time.Until(deadline.Add(skewAllowed))))
+	}
+}
+
+// invoke runs the handler; a panic becomes an error and the worker lives on.
+func (s *Server) invoke(f Handler, h *handling) (resp *Response, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			resp, err = nil, &Error{Code: CodeInternal, Message: "the handler panicked", Origin: OriginRuntime, Err: fmt.Errorf("panic: %v", p)}
+			s.logPanic.Do(func() {
+				s.cfg.Logger.Error("a handler panicked", "stream", h.stream.cfg.Name, "function", h.req.Function, "id", h.req.ID, "panic", p, "stack", string(debug.Stack()))
+			})
+		}
+	}()
+	return f(h, &h.req)
+}
+
+// conclude decides what becomes of a request whose handler has returned.
+func (s *Server) conclude(h *handling, resp *Response, err error, cause error) {
+	switch {
+	case errors.Is(cause, ErrLeaseLost):
+		// Another worker has it and will answer; a zombie's reply would only be dropped.
+		s.dedup.end(h, false)
+		s.forget(h)
+	case errors.Is(cause, ErrDraining) && err != nil:
+		s.dedup.end(h, false)
+		s.settle(h, transport.Release)
+	case h.req.OneWay && err != nil:
+		s.dedup.end(h, false)
+		s.retry(h, err)
+	case h.req.OneWay || errors.Is(cause, ErrCallerGone):
+		s.dedup.end(h, true)
+		s.settle(h, transport.Ack)
+	default:
+		s.dedup.end(h, true)
+		s.answer(h, resp, err)
+	}
+}
+
+// retry gives a failed one-way message back for later, or up.
+func (s *Server) retry(h *handling, err error) {
+	n := h.delivery.Attempt
+	if n > len(s.cfg.RetryDelays) {
+		s.bury(h, nil, DeadFailed, err.Error())
+		return
+	}
+	delay := s.cfg.RetryDelays[n-1]
+	if s.caps.ReleaseDelay {
+		h.delay = delay
+		s.settle(h, transport.Release)
+		return
+	}
+	// The body is needed no more: the broker has it.
+	h.delivery.Body, h.req.Body, h.req.Header = nil, nil, nil
+	s.slots.free(h.stream)
+	s.slots.settled()
+	h.slotless = true
+	s.parked.add(h, delay)
+}
+
+// unpark releases what waited for its next attempt.
+func (s *Server) unpark(h *handling) { s.settle(h, transport.Release) }
+
+// answer settles a request with its reply.
+func (s *Server) answer(h *handling, resp *Response, err error) {
+	if h.replyTo == "" {
+		s.settle(h, transport.Ack)
+		return
+	}
+	env := wire.Envelope{
+		Kind: wire.KindReply, ID: h.req.ID, Attempt: uint16(min(h.delivery.Attempt, 1<<16-1)), Function: "",
+		QueueMicros: saturatedMicros(h.req.Queued), HandlerMicros: saturatedMicros(time.Since(h.started)),
+	}
+	if err != nil {
+		setError(&env, err)
+	} else if resp != nil {
+		env.Status, env.ContentType, env.Headers, env.Body = uint16(resp.Status), resp.ContentType, resp.Header, resp.Body
+	}
+	if bad := wire.CheckLimits(&env); bad != nil {
+		env.Headers, env.Body, env.ContentType, env.Status = nil, nil, "", 0
+		setError(&env, &Error{Code: CodeInternal, Message: "the reply is not sendable: " + bad.Error(), Origin: OriginRuntime})
+	}
+	h.out = encodeFrame(&env)
+	h.reply = transport.Message{Stream: h.replyTo, Lane: true, Body: h.out.b}
+	s.settle(h, transport.Ack)
+}
+
+// maxErrorText bounds an error's text in a reply or dead letter, in bytes.
+const maxErrorText = 1024
+
+func setError(env *wire.Envelope, err error) {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		e = &Error{Code: CodeOf(err), Message: err.Error(), Origin: OriginHandler}
+		if e.Code == CodeUnknown {
+			e.Code = CodeInternal
+		}
+	}
+	env.Code, env.Message, env.Headers = e.Code, e.Message, e.Header
+	if env.Code == CodeOK || !env.Code.Valid() {
+		env.Code = CodeUnknown
+	}
+	if len(env.Message) > maxErrorText {
+		env.Message = env.Message[:maxErrorText]
+	}
+	env.Inferred = e.Origin == OriginRuntime
+	if e.RetryAfter > 0 {
+		env.Headers = append(env.Headers[:len(env.Headers):len(env.Headers)], Field{Name: headerRetryAfter, Value: strconv.FormatInt(e.RetryAfter.Milliseconds(), 10)})
+	}
+}

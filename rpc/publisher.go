@@ -1,0 +1,161 @@
+package rpc
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/streamerson/streamerson/rpc/wire"
+	"github.com/streamerson/streamerson/transport"
+)
+
+// cancelLane is the shared lane on which callers that left name their requests; every worker reads it.
+const cancelLane = "cancel"
+
+// maxPooledFrame keeps the pool from holding on to the buffers of rare large bodies.
+const maxPooledFrame = 256 << 10
+
+// frame is a pooled buffer for one encoded envelope.
+type frame struct{ b []byte }
+
+var framePool = sync.Pool{New: func() any { return &frame{b: make([]byte, 0, 512)} }}
+
+func encodeFrame(env *wire.Envelope) *frame {
+	f := framePool.Get().(*frame)
+	f.b = wire.Append(f.b[:0], env)
+	return f
+}
+
+func (f *frame) release() {
+	if cap(f.b) <= maxPooledFrame {
+		framePool.Put(f)
+	}
+}
+
+// publisher is the one place from which a client publishes.
+type publisher struct {
+	d        transport.Driver
+	ctx      context.Context
+	observer Observer
+	table    *calls
+	batch    *batcher[outgoing]
+
+	// used by the flusher only
+	items   []outgoing
+	msgs    []transport.Message
+	results []transport.Result
+}
+
+type outgoing struct {
+	stream string
+	key    string
+	lane   bool
+	call   *call // nil: nobody waits
+	oneWay bool
+	frame  *frame
+}
+
+func newPublisher(ctx context.Context, d transport.Driver, table *calls, o Observer) *publisher {
+	p := &publisher{d: d, ctx: ctx, observer: o, table: table}
+	p.batch = newBatcher(p.flush)
+	return p
+}
+
+// publish encodes env and queues it; c is held until its outcome is set. It reports false after close.
+func (p *publisher) publish(c *call, env *wire.Envelope, key string) bool {
+	f := encodeFrame(env)
+	if p.batch.add(outgoing{stream: env.Stream, key: key, call: c, oneWay: env.Kind == wire.KindSend, frame: f}) {
+		return true
+	}
+	f.release()
+	return false
+}
+
+// cancel tells the workers that nobody waits for id any more. It is a hint: nothing is lost when it gets lost.
+func (p *publisher) cancel(id ID) {
+	f := encodeFrame(&wire.Envelope{Kind: wire.KindCancel, ID: id, Attempt: 1})
+	if !p.batch.add(outgoing{stream: transport.SharedLane(cancelLane), lane: true, frame: f}) {
+		f.release()
+	}
+}
+
+func (p *publisher) close() { p.batch.close() }
+
+func (p *publisher) flush(batch []outgoing) {
+	p.items, p.msgs = p.items[:0], p.msgs[:0]
+	for _, o := range batch {
+		if o.call != nil && o.call.dropped.Load() { // its caller left before it was sent
+			o.call.settle(transport.OutcomeRejected)
+			o.call.release()
+			o.frame.release()
+			continue
+		}
+		m := transport.Message{Stream: o.stream, Lane: o.lane, Key: o.key, Body: o.frame.b}
+		if o.call != nil {
+			m.DedupID = dedupID(p.d, o.call.id)
+		}
+		p.items, p.msgs = append(p.items, o), append(p.msgs, m)
+	}
+	if len(p.msgs) == 0 {
+		return
+	}
+	for len(p.results) < len(p.msgs) {
+		p.results = append(p.results, transport.Result{})
+	}
+	results := p.results[:len(p.msgs)]
+	clear(results)
+	p.observer.Batch("publish", len(p.msgs))
+	p.d.Publish(p.ctx, p.msgs, results)
+	for i, o := range p.items {
+		o.frame.release()
+		if o.call != nil {
+			p.outcome(o, results[i])
+		}
+	}
+	clear(p.items)
+	clear(p.msgs)
+}
+
+// dedupID is made only for brokers that use it: it is a string per call.
+func dedupID(d transport.Driver, id ID) string {
+	if !d.Capabilities().Dedup {
+		return ""
+	}
+	return id.String()
+}
+
+func (p *publisher) outcome(o outgoing, r transport.Result) {
+	c := o.call
+	defer c.release()
+	c.settle(r.Outcome)
+	if o.oneWay {
+		if r.Outcome != transport.OutcomeAccepted {
+			c.err = fromTransport(r.Err, r.Outcome)
+		}
+		c.ready <- struct{}{}
+		return
+	}
+	// An unknown outcome ends nothing: the request may be stored, and its reply may come until the deadline.
+	if r.Outcome == transport.OutcomeRejected && p.table.take(c.id, DropUnknown) != nil {
+		c.err = fromTransport(r.Err, r.Outcome)
+		c.ready <- struct{}{}
+	}
+}
+
+var timerPool = sync.Pool{New: func() any {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}}
+
+// getTimer and putTimer rely on timers as they are since Go 1.23: no stale tick after Stop or Reset.
+func getTimer(d time.Duration) *time.Timer {
+	t := timerPool.Get().(*time.Timer)
+	t.Reset(d)
+	return t
+}
+
+func putTimer(t *time.Timer) {
+	t.Stop()
+	timerPool.Put(t)
+}

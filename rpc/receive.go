@@ -1,0 +1,200 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/streamerson/streamerson/rpc/wire"
+	"github.com/streamerson/streamerson/transport"
+)
+
+const (
+	// joinPause and receivePause are the waits after a failed attempt; the driver has its own back-off for reconnecting.
+	joinPause    = 250 * time.Millisecond
+	receivePause = 100 * time.Millisecond
+	// cancelBatch is the most cancellations read at once.
+	cancelBatch = 256
+)
+
+// join ensures the streams and joins the group. A nil error without a consumer means that ctx ended first.
+func (s *Server) join(ctx context.Context) error {
+	for ctx.Err() == nil {
+		err := s.d.Ensure(ctx, s.specs(s.cfg.Streams))
+		if err == nil {
+			s.consumer, err = s.d.Join(ctx, transport.Subscription{Group: s.cfg.Group, Consumer: s.cfg.Name, Lease: s.cfg.Lease})
+		}
+		if err == nil {
+			return nil
+		}
+		switch transport.CodeOf(err) {
+		case transport.CodeInvalid, transport.CodeUnauthenticated, transport.CodeDenied, transport.CodeUnsupported, transport.CodeClosed:
+			return err
+		}
+		s.state.Store(&serverState{err})
+		s.logReceive.Do(func() {
+			s.cfg.Logger.Warn("the server can't join its group yet; trying on", "group", s.cfg.Group, "error", err)
+		})
+		sleep(ctx, joinPause)
+	}
+	return nil
+}
+
+// receive fetches as much as there are free slots, until ctx ends.
+func (s *Server) receive(ctx context.Context) {
+	s.state.Store(ready)
+	for ctx.Err() == nil {
+		read, wake := context.WithCancel(ctx)
+		broken := s.Ready() != nil
+		if broken { // come back soon to see whether it is mended: an empty stream says nothing
+			read, wake = context.WithTimeout(ctx, 5*receivePause)
+		}
+		free, credits := s.slots.credit(wake)
+		if free == 0 {
+			wake()
+			select {
+			case <-s.slots.changed:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		got, err := s.consumer.Receive(read, free, credits)
+		wake()
+		now := time.Now()
+		for i := range got {
+			h := &handling{delivery: got[i], received: now, stream: s.slots.take(got[i].Stream)}
+			s.leases.add(h, now)
+			s.start(h)
+		}
+		if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+			if broken {
+				s.state.Store(ready)
+			}
+			continue
+		}
+		s.state.Store(&serverState{err})
+		if transport.IsCode(err, transport.CodeClosed) {
+			return
+		}
+		s.logReceive.Do(func() { s.cfg.Logger.Warn("receiving failed; trying on", "group", s.cfg.Group, "error", err) })
+		sleep(ctx, receivePause)
+	}
+}
+
+// ready is the state of a server that receives.
+var ready = &serverState{}
+
+// start hands h to an idle runner, or to a new one: there are never more than slots.
+func (s *Server) start(h *handling) {
+	select {
+	case s.work <- h:
+	default:
+		s.runners.Go(func() {
+			s.run(h)
+			for h := range s.work {
+				s.run(h)
+			}
+		})
+	}
+}
+
+// readCancels ends the handlers of callers that left. It is a hint, so that work is saved: failures only cost that.
+func (s *Server) readCancels(ctx context.Context) {
+	var lane transport.Tailer
+	for ctx.Err() == nil {
+		var err error
+		if lane == nil {
+			if lane, err = s.d.Tail(ctx, transport.TailSpec{Name: cancelLane, Shared: true}); err != nil {
+				if transport.IsCode(err, transport.CodeUnsupported) {
+					return
+				}
+				sleep(ctx, joinPause)
+				continue
+			}
+		}
+		bodies, err := lane.Receive(ctx, cancelBatch)
+		for _, b := range bodies {
+			kind, id, ok := wire.Peek(b)
+			if !ok || kind != wire.KindCancel {
+				continue
+			}
+			if h := s.dedup.cancel(id); h != nil {
+				h.end(ErrCallerGone)
+			}
+		}
+		if err != nil {
+			sleep(ctx, receivePause)
+		}
+	}
+	if lane != nil {
+		end, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		_ = lane.Close(end) // a shared lane goes away by itself
+	}
+}
+
+// heartbeat renews the leases of what runs or waits for its settlement, however long it takes.
+func (s *Server) heartbeat(ctx context.Context) {
+	t := time.NewTicker(s.cfg.Lease / 6)
+	defer t.Stop()
+	var due []*handling
+	var batch []transport.Settlement
+	var errs []error
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		s.parked.release(time.Now())
+		if !s.caps.Extend {
+			continue
+		}
+		now := time.Now()
+		due = s.leases.due(now.Add(-s.cfg.Lease/3), now, due[:0])
+		if len(due) == 0 {
+			continue
+		}
+		batch, errs = batch[:0], errs[:0]
+		for _, h := range due {
+			batch, errs = append(batch, transport.Settlement{Delivery: h.lent(), Verb: transport.Extend}), append(errs, nil)
+		}
+		ask, cancel := context.WithTimeout(ctx, s.cfg.Lease/3)
+		s.consumer.Settle(ask, batch, errs)
+		cancel()
+		for i, h := range due {
+			if transport.IsCode(errs[i], transport.CodeStale) {
+				s.lost(h)
+			}
+		}
+		clear(due)
+	}
+}
+
+// drain waits for what runs, tells it to stop when time is up, and gives it a moment to do so.
+// It reports whether all has ended.
+func (s *Server) drain() bool {
+	const grace = time.Second
+	end := time.Now().Add(s.cfg.DrainTimeout)
+	told := false
+	for {
+		running, unsettled := s.slots.busy()
+		if running+unsettled == 0 {
+			s.parked.releaseAll()
+			return true
+		}
+		left := time.Until(end)
+		if left <= 0 && told {
+			s.cfg.Logger.Warn("the drain ran out of time; unfinished requests go to other workers", "running", running, "unsettled", unsettled)
+			s.parked.releaseAll()
+			return false
+		}
+		if left <= 0 {
+			s.leases.each(func(h *handling) { h.end(ErrDraining) })
+			told, end = true, time.Now().Add(grace)
+			continue
+		}
+		t := time.NewTimer(min(left, 20*time.Millisecond))
+		<-t.C
+	}
+}

@@ -1,0 +1,183 @@
+package rpc
+
+import (
+	"context"
+	"time"
+
+	"github.com/streamerson/streamerson/transport"
+)
+
+const (
+	// settleRetry is the wait before a settlement that the broker refused is tried again, doubled up to settleRetryMax: a
+	// reply that can't be stored is never acked away.
+	settleRetry    = 20 * time.Millisecond
+	settleRetryMax = time.Second
+	// settleTimeout bounds one batch; the driver's own time limits are shorter.
+	settleTimeout = 30 * time.Second
+)
+
+// lent returns the delivery to settle: the newest that came for this entry.
+func (h *handling) lent() *transport.Delivery {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.newer != nil {
+		return h.newer
+	}
+	return &h.delivery
+}
+
+// adopt takes a redelivery of the same entry: from now on it is the one to settle.
+func (h *handling) adopt(d *transport.Delivery) {
+	h.mu.Lock()
+	h.newer = d
+	h.mu.Unlock()
+}
+
+// settle frees the slot and queues the settlement that h describes.
+func (s *Server) settle(h *handling, verb transport.Verb) {
+	h.verb = verb
+	if !h.slotless {
+		s.slots.free(h.stream)
+	}
+	// After a stop (SIGSTOP, a sleeping machine) the lease may be gone without anybody having noticed: ask first.
+	if h.reply.Lane && s.caps.Extend && time.Since(h.received) > s.cfg.Lease && s.leases.age(h, time.Now()) > s.cfg.Lease && !s.stillOurs(h) {
+		s.lost(h)
+		s.dedup.forget(h.req.ID)
+		s.done(h)
+		return
+	}
+	s.queue(h)
+}
+
+func (s *Server) queue(h *handling) {
+	if !s.settling.add(h) { // the server is closed: the entry comes back when its lease ends
+		s.done(h)
+	}
+}
+
+func (s *Server) stillOurs(h *handling) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Lease/3)
+	defer cancel()
+	var errs [1]error
+	s.consumer.Settle(ctx, []transport.Settlement{{Delivery: h.lent(), Verb: transport.Extend}}, errs[:])
+	return !transport.IsCode(errs[0], transport.CodeStale)
+}
+
+// lost ends a handler whose request another worker has taken over.
+func (s *Server) lost(h *handling) {
+	s.cfg.Observer.LeaseLost(h.stream.cfg.Name)
+	h.end(ErrLeaseLost)
+}
+
+// forget drops a delivery without settling it.
+func (s *Server) forget(h *handling) {
+	if !h.slotless {
+		s.slots.free(h.stream)
+	}
+	s.done(h)
+}
+
+// done is the end of a delivery: nothing of it is held any longer.
+func (s *Server) done(h *handling) {
+	s.leases.remove(h)
+	if h.out != nil {
+		h.out.release()
+		h.out = nil
+	}
+	if !h.slotless {
+		s.slots.settled()
+	}
+}
+
+// flushSettlements hands a batch to the driver. It runs in the settling batcher's goroutine only.
+func (s *Server) flushSettlements(batch []*handling) {
+	s.batch, s.errs = s.batch[:0], s.errs[:0]
+	for _, h := range batch {
+		st := transport.Settlement{Delivery: h.lent(), Verb: h.verb, Delay: h.delay}
+		if h.reply.Stream != "" {
+			st.Reply = &h.reply
+		}
+		s.batch, s.errs = append(s.batch, st), append(s.errs, nil)
+	}
+	s.cfg.Observer.Batch("settle", len(batch))
+	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
+	s.consumer.Settle(ctx, s.batch, s.errs)
+	cancel()
+	for i, h := range batch {
+		if s.errs[i] == nil {
+			s.settledWell(h)
+		} else {
+			s.settledBadly(h, s.errs[i])
+		}
+	}
+	clear(s.batch)
+}
+
+func (s *Server) settledWell(h *handling) {
+	if h.dead != "" {
+		s.cfg.Observer.DeadLettered(h.stream.cfg.Name, h.dead)
+		s.logDead.Do(func() {
+			s.cfg.Logger.Warn("a request went to the dead letter stream", "stream", h.stream.cfg.Name, "id", h.req.ID, "cause", h.dead)
+		})
+	}
+	s.done(h)
+}
+
+// settledBadly decides what a refused settlement becomes.
+func (s *Server) settledBadly(h *handling, err error) {
+	code := transport.CodeOf(err)
+	toLane := h.reply.Lane
+	switch {
+	case code == transport.CodeStale:
+		s.cfg.Observer.LeaseLost(h.stream.cfg.Name)
+		s.dedup.forget(h.req.ID) // if it comes back to this worker it has to be answered
+		s.done(h)
+	case code == transport.CodeClosed:
+		s.done(h)
+	case toLane && code == transport.CodeNotFound:
+		// The caller's process is gone, and with it everyone who could read the reply.
+		s.withoutReply(h)
+	case toLane && code == transport.CodeInvalid:
+		h.reply = transport.Message{}
+		s.entomb(h, DeadBadReplyTo, err.Error())
+		s.queue(h)
+	case toLane && code == transport.CodeTooLarge:
+		h.out.release()
+		h.out = nil
+		s.requeueError(h, &Error{Code: CodeResourceExhausted, Message: "the reply is larger than the transport takes", Origin: OriginRuntime})
+	case toLane && !h.deadline.IsZero() && time.Now().After(h.deadline):
+		s.withoutReply(h) // nobody waits any longer
+	default:
+		s.logSettle.Do(func() {
+			s.cfg.Logger.Warn("a settlement was refused; trying on", "stream", h.stream.cfg.Name, "id", h.req.ID, "error", err)
+		})
+		wait := min(settleRetry<<min(h.tries, 10), settleRetryMax)
+		h.tries++
+		time.AfterFunc(wait, func() { s.queue(h) })
+	}
+}
+
+func (s *Server) withoutReply(h *handling) {
+	h.reply = transport.Message{}
+	s.queue(h)
+}
+
+// requeueError replaces a reply by an error, once: an error is small.
+func (s *Server) requeueError(h *handling, e *Error) {
+	if h.replaced {
+		s.withoutReply(h)
+		return
+	}
+	h.replaced = true
+	h.out = encodeFrame(errorReply(h, e))
+	h.reply.Body = h.out.b
+	s.queue(h)
+}
+
+// sendReply publishes a reply whose request is settled by other means. Best effort.
+func (s *Server) sendReply(m transport.Message) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Lease/3)
+	defer cancel()
+	var r [1]transport.Result
+	s.d.Publish(ctx, []transport.Message{m}, r[:])
+}

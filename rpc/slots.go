@@ -1,0 +1,206 @@
+package rpc
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/streamerson/streamerson/transport"
+)
+
+const (
+	// unsettledSpare is how many finished requests may wait for their settlement, beyond the slots, before nothing more is
+	// fetched: it keeps a worker whose broker refuses replies from piling them up.
+	unsettledSpare = 1024
+	// lendIdle is how long a stream with Lend must have been quiet before its reserved slots serve others.
+	lendIdle = time.Second
+)
+
+// streamState is a stream's place in the schedule. Its fields are the slots' lock's.
+type streamState struct {
+	cfg   StreamConfig
+	inUse int
+	gone  bool      // not served any more; kept while handlers run
+	virt  float64   // start-time fair queueing: when its next turn begins
+	last  time.Time // of its last delivery or end
+	offer int       // credit in the Receive that may block now
+}
+
+func (st *streamState) weight() float64 { return float64(max(st.cfg.Weight, 1)) }
+
+// slots decides what a Receive may fetch: a budget of handler slots, with some reserved for a stream (Min), the others
+// shared by weight between the streams that have work, none beyond its Max.
+type slots struct {
+	observer Observer
+
+	mu        sync.Mutex
+	total     int
+	inUse     int
+	unsettled int
+	virt      float64 // the turn that was given last
+	streams   []*streamState
+	byName    map[string]*streamState
+	starved   int           // streams with no offer in the Receive that may block now
+	changed   chan struct{} // gets a token when credit may have grown
+	wake      func()        // ends the blocked Receive
+	credits   []transport.Credit
+}
+
+func newSlots(total int, streams []StreamConfig, o Observer) *slots {
+	s := &slots{observer: o, byName: map[string]*streamState{}, changed: make(chan struct{}, 1)}
+	s.configure(total, streams)
+	return s
+}
+
+// configure swaps the assignment; handlers that run keep their slots until they end.
+func (s *slots) configure(total int, streams []StreamConfig) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.total = total
+	s.streams = nil
+	for _, st := range s.byName {
+		st.gone = true
+	}
+	for _, cfg := range streams {
+		st := s.byName[cfg.Name]
+		if st == nil {
+			st = &streamState{}
+			s.byName[cfg.Name] = st
+		}
+		if cfg.Max == 0 || cfg.Max > total {
+			cfg.Max = total
+		}
+		st.cfg, st.gone = cfg, false
+		s.streams = append(s.streams, st)
+	}
+	for name, st := range s.byName {
+		if st.gone && st.inUse == 0 {
+			delete(s.byName, name)
+		}
+	}
+	s.signal(true)
+}
+
+// signal tells the receive loop that credit has grown; must says that a blocked Receive has to be woken for it.
+func (s *slots) signal(must bool) {
+	if must && s.wake != nil {
+		s.wake()
+	}
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+// credit computes what may be fetched now: the total, and for each served stream its share, the preferred ones first. The
+// slice is valid until the next call. wake is kept to end the Receive that follows.
+func (s *slots) credit(wake func()) (int, []transport.Credit) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wake = wake
+	now := time.Now()
+	slices.SortStableFunc(s.streams, func(a, b *streamState) int {
+		// Below its reservation first, then whose turn is next.
+		if aLow, bLow := a.inUse < a.cfg.Min, b.inUse < b.cfg.Min; aLow != bLow {
+			if aLow {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(max(a.virt, s.virt), max(b.virt, s.virt))
+	})
+	free, pool := s.room(now)
+	s.credits, s.starved = s.credits[:0], 0
+	for _, st := range s.streams {
+		own := s.reserve(st, now)
+		st.offer = max(min(st.cfg.Max-st.inUse, own+pool, free), 0)
+		if st.offer == 0 {
+			s.starved++
+		}
+		s.credits = append(s.credits, transport.Credit{Stream: st.cfg.Name, Max: st.offer, Own: min(own, st.offer)})
+	}
+	return free, s.credits
+}
+
+// room is how many slots are free, and how many of them are not reserved.
+func (s *slots) room(now time.Time) (free, pool int) {
+	free = max(min(s.total-s.inUse, s.total+unsettledSpare-s.inUse-s.unsettled), 0)
+	pool = free
+	for _, st := range s.streams {
+		pool -= s.reserve(st, now)
+	}
+	return free, max(pool, 0)
+}
+
+// reserve is how many slots are kept free for st alone.
+func (s *slots) reserve(st *streamState, now time.Time) int {
+	if st.cfg.Lend && st.inUse == 0 && now.Sub(st.last) > lendIdle {
+		return 0
+	}
+	return max(st.cfg.Min-st.inUse, 0)
+}
+
+// take counts a delivery into its stream's slots. A stream that is not served any more is served to the end of what came.
+func (s *slots) take(stream string) *streamState {
+	s.mu.Lock()
+	st := s.byName[stream]
+	if st == nil {
+		st = &streamState{cfg: StreamConfig{Name: stream, Max: s.total}, gone: true}
+		s.byName[stream] = st
+	}
+	// A stream that was quiet starts level with the others: it can't save up turns.
+	s.virt = max(st.virt, s.virt)
+	st.virt = s.virt + 1/st.weight()
+	st.inUse++
+	s.inUse++
+	st.last = time.Now()
+	n := st.inUse
+	s.mu.Unlock()
+	s.observer.Slots(stream, n)
+	return st
+}
+
+// free gives a slot back when its handler has ended; its settlement still counts until settled.
+func (s *slots) free(st *streamState) {
+	s.mu.Lock()
+	st.inUse--
+	s.inUse--
+	s.unsettled++
+	now := time.Now()
+	st.last = now
+	n := st.inUse
+	if st.gone && n == 0 {
+		delete(s.byName, st.cfg.Name)
+	}
+	// A Receive that blocks on other streams must ask anew when one that it was offered nothing of has room now.
+	must := false
+	if s.starved > 0 {
+		free, pool := s.room(now)
+		for _, o := range s.streams {
+			if o.offer == 0 && min(o.cfg.Max-o.inUse, s.reserve(o, now)+pool, free) > 0 {
+				must = true
+				break
+			}
+		}
+	}
+	s.signal(must)
+	s.mu.Unlock()
+	s.observer.Slots(st.cfg.Name, n)
+}
+
+// settled counts a settlement that has ended.
+func (s *slots) settled() {
+	s.mu.Lock()
+	if s.unsettled--; s.unsettled >= unsettledSpare-1 {
+		s.signal(false)
+	}
+	s.mu.Unlock()
+}
+
+// busy returns how many handlers run and how many settlements wait.
+func (s *slots) busy() (running, unsettled int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inUse, s.unsettled
+}
