@@ -157,7 +157,7 @@ func TestEnvironmentAndOverrides(t *testing.T) {
 			"STREAMERSON_SERVICE_HOST=10.0.0.1", "STREAMERSON_GATEWAY_PORT=tcp://10.0.0.1:80", "STREAMERSON_GATEWAY_PORT_80_TCP_ADDR=10.0.0.1",
 			"STREAMERSON_GATEWAY_SERVICE_PORT_HTTP=80",
 		},
-		Overrides: []Override{{Path: "worker.slots", Value: "4", Source: "--slots"}, {Path: "worker.streams", Value: "posts,new", Source: "--streams"}},
+		Overrides: []Override{{Path: "worker.slots", Value: "4", Source: "--slots"}, {Path: "worker.streams", Value: "posts", Source: "--streams"}},
 		SkipFiles: true,
 	})
 	if err != nil {
@@ -169,7 +169,7 @@ func TestEnvironmentAndOverrides(t *testing.T) {
 	if c.Gateway.Auth.JWT.Leeway == 0 || len(c.Gateway.Auth.JWT.Algorithms) != 2 {
 		t.Errorf("jwt is %+v", c.Gateway.Auth.JWT)
 	}
-	want := []Stream{{Name: "posts", Min: 2, Weight: 1, MaxBacklog: 1000000}, {Name: "new", Weight: 1, MaxBacklog: 1000000}}
+	want := []Stream{{Name: "posts", Min: 2, Weight: 1, MaxBacklog: 1000000}}
 	if !reflect.DeepEqual(c.Worker.Streams, want) {
 		t.Errorf("streams are %+v", c.Worker.Streams)
 	}

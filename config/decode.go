@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -37,7 +38,7 @@ func (d *decoder) document(data []byte, v reflect.Value) {
 	f, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		p := Problem{Position: Position{File: d.file, Line: 1, Column: 1}, Message: "this is not YAML: " + firstLine(err.Error())}
-		if e, ok := err.(yaml.Error); ok {
+		if e, ok := errors.AsType[yaml.Error](err); ok {
 			p.Message = "this is not YAML: " + firstLine(e.GetMessage())
 			if t := e.GetToken(); t != nil && t.Position != nil {
 				p.Line, p.Column = t.Position.Line, t.Position.Column

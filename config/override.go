@@ -112,7 +112,11 @@ func setField(v reflect.Value, text string) error {
 		out := reflect.MakeSlice(v.Type(), len(items), len(items))
 		for i, item := range items {
 			if streams, ok := v.Interface().([]Stream); ok {
-				out.Index(i).Set(reflect.ValueOf(streamNamed(streams, item)))
+				s, err := streamNamed(streams, item)
+				if err != nil {
+					return err
+				}
+				out.Index(i).Set(reflect.ValueOf(s))
 			} else if err := setText(out.Index(i), item); err != nil {
 				return err
 			}
@@ -134,15 +138,26 @@ func setField(v reflect.Value, text string) error {
 	return setText(v, text)
 }
 
-// streamNamed keeps what the file says of a stream that is picked by its name; a stream that it doesn't have gets defaults.
-func streamNamed(streams []Stream, name string) Stream {
-	if i := slices.IndexFunc(streams, func(s Stream) bool { return s.Name == name }); i >= 0 {
-		return streams[i]
+// streamNamed picks a stream of the file by its name, so that one file serves everything or one busy stream. A file without
+// streams leaves the choice to the names.
+func streamNamed(streams []Stream, name string) (Stream, error) {
+	names := make([]string, len(streams))
+	for i, s := range streams {
+		if s.Name == name {
+			return s, nil
+		}
+		names[i] = s.Name
+	}
+	if near := nearest(name, names); near != "" {
+		return Stream{}, fmt.Errorf("stream %q is not in the file; did you mean %s?", name, near)
+	}
+	if len(names) > 0 {
+		return Stream{}, fmt.Errorf("stream %q is not in the file; it has %s", name, strings.Join(names, ", "))
 	}
 	s := Stream{}
 	setDefaults(reflect.ValueOf(&s).Elem())
 	s.Name = name
-	return s
+	return s, nil
 }
 
 func splitList(text string) []string {

@@ -85,6 +85,7 @@ func TestProblems(t *testing.T) {
 		{"sample", "tracing: {sample: 10}\n", 0, nil, []string{"streamerson.yaml:1:19: tracing.sample: 10 is not a share; write a number from 0 to 1"}},
 		{"collector", "tracing: {endpoint: 'collector:4318'}\n", 0, nil, []string{"streamerson.yaml:1:21: tracing.endpoint: this is not an HTTP address; write one like http://127.0.0.1:4318"}},
 		{"unknown variable", "", 0, []string{"STREAMERSON_GATEWAY_LISTN=:1"}, []string{"STREAMERSON_GATEWAY_LISTN: this environment variable names no setting; unset it, or did you mean STREAMERSON_GATEWAY_LISTEN?"}},
+		{"stream of a variable", "worker: {streams: [{name: posts}]}\n", 0, []string{"STREAMERSON_WORKER_STREAMS=posts,psots"}, []string{`STREAMERSON_WORKER_STREAMS: worker.streams: stream "psots" is not in the file; did you mean posts?`}},
 		{"bad variable", "", 0, []string{"STREAMERSON_WORKER_SLOTS=x"}, []string{`STREAMERSON_WORKER_SLOTS: worker.slots: this must be a whole number, not "x"`}},
 		{"bad value in a variable", "worker: {slots: 3}\n", 0, []string{"STREAMERSON_WORKER_SLOTS=0"}, []string{"STREAMERSON_WORKER_SLOTS: worker.slots: this must be at least 1"}},
 		{"everything at once", "log: {level: inof}\nworker:\n  lease: 5\n  slotz: 1\ngateway:\n  listen: x\n", 0, nil, []string{

@@ -46,7 +46,7 @@ func Watch(ctx context.Context, path string, cfg WatchConfig) {
 	w := &watch{path: path, cfg: cfg}
 
 	var changes chan fsnotify.Event
-	var failures chan error
+	var failures chan error // "events were lost": then look for oneself
 	files, err := w.open()
 	if err != nil {
 		cfg.OnError(fmt.Errorf("changes of %s are not noticed by themselves (%w); send SIGHUP after a change", path, err))
@@ -76,9 +76,15 @@ func Watch(ctx context.Context, path string, cfg WatchConfig) {
 			return
 		case <-hup:
 			w.reload(true)
-		case <-changes:
+		case _, open := <-changes:
+			if !open {
+				changes = nil
+			}
 			settle()
-		case <-failures: // events were lost: look for oneself
+		case _, open := <-failures:
+			if !open {
+				failures = nil
+			}
 			settle()
 		case <-rest.C:
 			since = time.Time{}

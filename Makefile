@@ -1,0 +1,80 @@
+# make help says what there is. Needed: Go (the version in go.mod), make and, for redis-server, apt. Nothing is installed
+# outside this folder except Debian's redis-server, and that only where a target below says so.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN            := bin/streamerson
+GOLANGCI       := v2.15.0
+GOLANGCI_BIN   := bin/golangci-lint-$(GOLANGCI)
+# BROKER: mem or redis. ONCE=1: make run ends after its requests.
+BROKER         ?= mem
+ONCE           ?=
+# FUZZTIME is for each fuzz test.
+FUZZTIME       ?= 20s
+# TESTTIMEOUT is for each package.
+TESTTIMEOUT    ?= 10m
+VERSION        := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+REDIS_SERVER   := $(shell command -v redis-server || command -v "$${STREAMERSON_REDIS_SERVER:-}" || true)
+
+.PHONY: help
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/streamerson.
+	@mkdir -p bin
+	go build -trimpath -ldflags '-X main.buildVersion=$(VERSION)' -o $(BIN) ./cmd/streamerson
+
+.PHONY: run
+run: build $(if $(filter redis,$(BROKER)),redis-server) ## Start a gateway and two workers, send a request to each route. BROKER=mem|redis, ONCE=1 to end then.
+	@$(BIN) demo --broker $(BROKER) $(if $(ONCE),--once)
+
+.PHONY: test
+test: redis-server fmt vet lint ## Check format and style, then run all tests with the race detector.
+	go test -race -timeout $(TESTTIMEOUT) ./...
+
+.PHONY: test-quick
+test-quick: redis-server ## Run all tests without the race detector and the linters.
+	go test -timeout $(TESTTIMEOUT) ./...
+
+.PHONY: fmt
+fmt: ## Check that all Go files are formatted.
+	@files=$$(git ls-files -co --exclude-standard '*.go' 2>/dev/null | xargs -r ls 2>/dev/null || find . -name '*.go' -not -path './bin/*'); \
+	bad=$$(gofmt -l $$files); \
+	if [ -n "$$bad" ]; then echo "not formatted; run gofmt -w on:" >&2; echo "$$bad" >&2; exit 1; fi
+
+.PHONY: vet
+vet: ## Run go vet.
+	go vet ./...
+
+.PHONY: lint
+lint: $(GOLANGCI_BIN) ## Run golangci-lint, pinned.
+	$(GOLANGCI_BIN) run ./...
+
+# The linter is built into bin/ by the Go that is here: never into the user's own GOPATH/bin.
+$(GOLANGCI_BIN):
+	@mkdir -p bin
+	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)
+	@mv bin/golangci-lint $@
+
+.PHONY: fuzz
+fuzz: ## Fuzz every decoder, FUZZTIME=20s each.
+	@grep -rEo --include='*_test.go' '^func Fuzz\w+' . | while IFS=: read -r file func; do \
+		name=$${func#func }; echo "$$(dirname $$file) $$name"; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)"; \
+	done
+
+.PHONY: bench-redis
+bench-redis: build redis-server ## Measure calls over Redis beside HTTP and bare go-redis (some minutes).
+	$(BIN) bench redis
+
+.PHONY: clean
+clean: ## Remove what was built.
+	rm -rf bin coverage.* *.test
+
+# A fresh Debian machine gets redis-server from apt. The server that the package starts is not used and not touched: tests
+# and runs start their own, on a free port.
+.PHONY: redis-server
+redis-server:
+	@if [ -z "$(REDIS_SERVER)" ]; then scripts/install-redis.sh; fi
