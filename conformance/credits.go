@@ -1,0 +1,183 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/streamerson/streamerson/transport"
+)
+
+// Rule: with 6 messages on each of n streams, no Receive returns more than max, nor more of a stream than its credit, also
+// with max below the number of streams; while all wait, the first delivery is of the first stream with credit; what is
+// pending at the broker is exactly what was returned, so that nothing is prefetched; in the end all came, once, in order.
+func credits(e *Env, n int) {
+	const each = 6
+	d := e.open()
+	streams := make([]string, n)
+	specs := make([]transport.StreamSpec, n)
+	var msgs []transport.Message
+	for i := range n {
+		streams[i] = e.name()
+		specs[i] = transport.StreamSpec{Stream: streams[i], Groups: []string{group}}
+		msgs = append(msgs, messages(streams[i], false, numbered(each))...)
+	}
+	e.ensure(d, specs...)
+	e.send(d, msgs...)
+	c := e.join(d, group, longLease)
+	r := rand.New(rand.NewPCG(uint64(n), 7))
+	perStream, total := map[string][]string{}, 0
+	var held []transport.Delivery
+	for round := 0; total < n*each; round++ {
+		// A random part of the streams, in random order, with credits of 0 to 3; in the first round all of them.
+		cs := make([]transport.Credit, n)
+		sum := 0
+		for i, j := range r.Perm(n) {
+			cs[i] = transport.Credit{Stream: streams[j], Max: r.IntN(4)}
+			if round == 0 {
+				cs[i].Max = 1
+			}
+			if len(perStream[streams[j]]) < each {
+				sum += cs[i].Max
+			}
+		}
+		if sum == 0 {
+			continue
+		}
+		most := 1 + r.IntN(2*n)
+		if round == 0 {
+			most = max(1, n/2)
+		}
+		ctx, cancel := e.ctx(patience)
+		ds, err := c.Receive(ctx, most, cs)
+		cancel()
+		if err != nil {
+			e.Fatalf("with %d of %d received: %v", total, n*each, err)
+		}
+		if len(ds) > most {
+			e.Errorf("Receive with max %d returned %d", most, len(ds))
+		}
+		if round == 0 && ds[0].Stream != cs[0].Stream {
+			e.Errorf("all streams have messages, and the first delivery is not of the first one in credits")
+		}
+		of := map[string]int{}
+		for _, x := range ds {
+			of[x.Stream]++
+			perStream[x.Stream] = append(perStream[x.Stream], string(x.Body))
+		}
+		for _, cr := range cs {
+			if of[cr.Stream] > cr.Max {
+				e.Errorf("%d deliveries of a stream with credit %d", of[cr.Stream], cr.Max)
+			}
+		}
+		held, total = append(held, ds...), total+len(ds)
+		if round < 3 || round%10 == 0 {
+			e.pendingTotal(d, streams, int64(total))
+		}
+	}
+	for _, s := range streams {
+		if diff := difference(perStream[s], numbered(each)); diff != "" {
+			e.Errorf("%s: %s", s, diff)
+		}
+	}
+	e.ack(c, held...)
+	e.pendingTotal(d, streams, 0)
+}
+
+// pendingTotal waits until the streams have n pending entries together.
+func (e *Env) pendingTotal(d transport.Driver, streams []string, n int64) {
+	e.Helper()
+	var sum int64
+	e.eventually(func() bool {
+		sum = 0
+		for _, s := range streams {
+			l := e.lag(d, s, group)
+			if l.Pending == -1 {
+				sum = n
+				return true
+			}
+			sum += l.Pending
+		}
+		return sum == n
+	}, func() string { return fmt.Sprintf("%d entries are pending, want %d: what Receive returned", sum, n) })
+}
+
+// Rule: a stream with credit 0 is not read, however long, while another one is; and it is read as soon as it has credit.
+func zeroCredit(e *Env) {
+	d := e.open()
+	busy, open := e.stream(d, group), e.stream(d, group)
+	c := e.join(d, group, longLease)
+	e.publish(d, busy, "b")
+	ctx, cancel := e.ctx(quiet)
+	ds, err := c.Receive(ctx, 5, []transport.Credit{{Stream: busy}, {Stream: open, Max: 5}})
+	cancel()
+	if err == nil {
+		e.Fatalf("got %q of %s, which has no credit or no message", ds[0].Body, ds[0].Stream)
+	}
+	e.publish(d, open, "o")
+	ctx, cancel = e.ctx(patience)
+	defer cancel()
+	ds, err = c.Receive(ctx, 5, []transport.Credit{{Stream: busy}, {Stream: open, Max: 5}})
+	if err != nil || len(ds) != 1 || ds[0].Stream != open {
+		e.Fatalf("with credit for the open stream only: %v, %v", bodiesOf(ds), err)
+	}
+	e.ack(c, ds...)
+	if l := e.lag(d, busy, group); l.Pending > 0 {
+		e.Errorf("%d entries of the stream without credit are pending", l.Pending)
+	}
+	e.ack(c, e.receive(c, 1, busy)...)
+}
+
+// Rule: with Receives that are cancelled after 0–3 ms again and again while 300 messages are published one by one, every
+// message is returned exactly once, with Attempt 1 and long before its lease ends: nothing is lost in a cancelled call.
+func cancelledReceive(e *Env) {
+	const n = 300
+	d := e.open()
+	s := e.stream(d, group)
+	c := e.join(d, group, longLease)
+	want := numbered(n)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		r := make([]transport.Result, 1)
+		for i, b := range want {
+			ctx, cancel := e.ctx(patience)
+			if d.Publish(ctx, messages(s, false, []string{b}), r); r[0].Err != nil {
+				e.Errorf("publish: %v", r[0].Err)
+			}
+			cancel()
+			if i%3 == 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+	})
+	defer wg.Wait()
+	var got []string
+	deadline, calls := time.Now().Add(e.d(2*patience)), 0
+	for len(got) < n {
+		if time.Now().After(deadline) {
+			e.Fatalf("got %d of %d messages in %d calls", len(got), n, calls)
+		}
+		calls++
+		ctx, cancel := context.WithTimeout(context.Background(), rand.N(3*time.Millisecond))
+		ds, err := c.Receive(ctx, 2, creditsFor(2, s))
+		if err != nil && ctx.Err() == nil {
+			e.Errorf("receive: %v", err)
+		}
+		cancel()
+		for _, x := range ds {
+			got = append(got, string(x.Body))
+			if x.Attempt != 1 {
+				e.Errorf("message %q came with attempt %d", x.Body, x.Attempt)
+			}
+		}
+		if len(ds) > 0 {
+			e.ack(c, ds...)
+		}
+	}
+	if diff := sameSet(got, want); diff != "" {
+		e.Errorf("%s", diff)
+	}
+	e.pending(d, s, group, 0)
+}

@@ -1,0 +1,158 @@
+package conformance
+
+import (
+	"time"
+
+	"github.com/streamerson/streamerson/transport"
+)
+
+// Rule: a released message comes again at once, to any consumer, with the same id and body and Attempt one higher each time;
+// settling the released delivery again is refused or harmless.
+func releaseAttempts(e *Env) {
+	d := e.open()
+	if !d.Capabilities().Release {
+		return // unclaimed-refused looks at it
+	}
+	s := e.stream(d, group)
+	cs := []transport.Consumer{e.join(d, group, longLease), e.join(d, group, longLease)}
+	e.publish(d, s, "x")
+	id := ""
+	for attempt := 1; attempt <= 4; attempt++ {
+		c := cs[attempt%2]
+		x := e.receive(c, 1, s)[0]
+		if x.Attempt != attempt || id != "" && x.ID != id || string(x.Body) != "x" {
+			e.Errorf("attempt %d came as attempt %d with id %s (first id %s), body %q", attempt, x.Attempt, x.ID, id, x.Body)
+		}
+		id = x.ID
+		if attempt == 4 {
+			e.ack(c, x)
+			break
+		}
+		if err := e.settle(c, transport.Release, x)[0]; err != nil {
+			e.Fatalf("release: %v", err)
+		}
+	}
+	e.pending(d, s, group, 0)
+	e.nothing(cs[0], quiet, s)
+}
+
+// Rule: a message released with a delay of 700 ms comes to a waiting consumer not before and at most 2 s after it, while
+// others pass it by.
+func releaseDelay(e *Env) {
+	d := e.open()
+	if !d.Capabilities().ReleaseDelay {
+		return // unclaimed-refused looks at it
+	}
+	delay := e.d(700 * time.Millisecond)
+	s := e.stream(d, group)
+	c := e.join(d, group, longLease)
+	e.publish(d, s, "slow")
+	x := e.receive(c, 1, s)[0]
+	if err := e.settleAll(c, transport.Settlement{Delivery: &x, Verb: transport.Release, Delay: delay})[0]; err != nil {
+		e.Fatalf("release: %v", err)
+	}
+	start := time.Now()
+	e.publish(d, s, "fast")
+	got := e.receive(c, 1, s)
+	if string(got[0].Body) != "fast" {
+		e.Errorf("got %q, want the message that waits", got[0].Body)
+	}
+	e.ack(c, got...)
+	got = e.receive(c, 1, s)
+	if took := time.Since(start); took < delay-10*time.Millisecond || took > delay+e.d(takeover) || got[0].Attempt != 2 {
+		e.Errorf("released for %v: came after %v with attempt %d", delay, took, got[0].Attempt)
+	}
+	e.ack(c, got...)
+	e.pending(d, s, group, 0)
+}
+
+// Rule: acking a delivery twice, in two calls, gives no error and takes nothing else away.
+func doubleAck(e *Env) {
+	d := e.open()
+	s := e.stream(d, group)
+	c := e.join(d, group, longLease)
+	e.publish(d, s, "a", "b")
+	got := e.receive(c, 2, s)
+	e.ack(c, got[0])
+	e.ack(c, got[0])
+	e.pending(d, s, group, 1)
+	e.ack(c, got[1])
+	e.pending(d, s, group, 0)
+	e.nothing(c, quiet, s)
+}
+
+// Rule: once another consumer has the message, the first owner's Extend is CodeStale, its Ack is CodeStale or (where the
+// broker can't tell) nil, and neither takes the message from the new owner's lease: the new owner acks, and nothing is left.
+func staleSettle(e *Env) {
+	d := e.open()
+	if !d.Capabilities().Redeliver {
+		return
+	}
+	s := e.stream(d, group)
+	a, b := e.join(d, group, shortLease), e.join(d, group, longLease)
+	e.publish(d, s, "x")
+	first := e.receive(a, 1, s)[0]
+	second := e.receiveWithin(b, shortLease+takeover, 1, s)[0]
+	if d.Capabilities().Extend {
+		e.wantCode("extend by the first owner", e.settle(a, transport.Extend, first)[0], transport.CodeStale)
+	}
+	if err := e.settle(a, transport.Ack, first)[0]; err != nil {
+		e.wantCode("ack by the first owner", err, transport.CodeStale)
+		e.pending(d, s, group, 1)
+	}
+	e.nothing(a, quiet, s)
+	e.ack(b, second)
+	e.pending(d, s, group, 0)
+}
+
+// Rule: an unsettled delivery comes to another consumer with the same id and Attempt 2, not before its lease has ended and at
+// most 2 s after.
+func leaseExpiry(e *Env) {
+	d, d2 := e.open(), e.open()
+	if !d.Capabilities().Redeliver {
+		return
+	}
+	s := e.stream(d, group)
+	a, b := e.join(d, group, shortLease), e.join(d2, group, shortLease)
+	e.publish(d, s, "x")
+	start := time.Now() // before the lease can have begun
+	first := e.receive(a, 1, s)[0]
+	again := e.receiveWithin(b, shortLease+takeover, 1, s)[0]
+	if took := time.Since(start); took < e.d(shortLease)-10*time.Millisecond {
+		e.Errorf("a lease of %v was taken over after %v", e.d(shortLease), took)
+	}
+	if again.Attempt != 2 || again.ID != first.ID || string(again.Body) != "x" {
+		e.Errorf("taken over as id %s, attempt %d, body %q; want id %s, attempt 2", again.ID, again.Attempt, again.Body, first.ID)
+	}
+	e.ack(b, again)
+	e.pending(d, s, group, 0)
+}
+
+// Rule: a delivery that is extended each third of its lease stays with its owner for two and a half leases; when that ends
+// it is taken over with Attempt 2, for extensions count no attempt.
+func extendKeeps(e *Env) {
+	d := e.open()
+	if !d.Capabilities().Extend {
+		return // unclaimed-refused looks at it
+	}
+	s := e.stream(d, group)
+	a, b := e.join(d, group, shortLease), e.join(d, group, shortLease)
+	e.publish(d, s, "x")
+	x := e.receive(a, 1, s)[0]
+	for end := time.Now().Add(e.d(shortLease * 5 / 2)); time.Now().Before(end); {
+		e.nothing(b, shortLease/3, s)
+		if err := e.settle(a, transport.Extend, x)[0]; err != nil {
+			e.Fatalf("extend: %v", err)
+		}
+	}
+	if !d.Capabilities().Redeliver {
+		e.ack(a, x)
+		return
+	}
+	again := e.receiveWithin(b, shortLease+takeover, 1, s)[0]
+	if again.Attempt != 2 {
+		e.Errorf("after extensions the second delivery has attempt %d", again.Attempt)
+	}
+	e.ack(b, again)
+	e.pending(d, s, group, 0)
+}
