@@ -99,13 +99,22 @@ func dialRedis(ctx context.Context, url string, conns int) (*redis.Client, error
 	if err != nil {
 		return nil, errors.New("bench: the Redis URL can't be parsed; it looks like redis://user:password@host:6379/0")
 	}
-	opts.MaxRetries, opts.PoolSize = -1, conns
+	opts.MaxRetries, opts.PoolSize, opts.MaxActiveConns = -1, conns, conns
 	opts.ReadTimeout = handTimeout
 	c := redis.NewClient(opts)
 	if err := c.Ping(ctx).Err(); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
+}
+
+// handAdd trims with the first entry of each pipeline only: with every entry it costs about 6 % of the calls.
+func handAdd(stream string, frame []byte, trim bool) *redis.XAddArgs {
+	a := &redis.XAddArgs{Stream: stream, Values: []any{"m", frame}}
+	if trim {
+		a.MaxLen, a.Approx = handCap, true
+	}
+	return a
 }
 
 // Call implements Caller.
@@ -148,7 +157,7 @@ func (c *handClient) publish(ctx context.Context) {
 			frame := make([]byte, 0, 9+len(c.lane)+len(call.body))
 			frame = binary.LittleEndian.AppendUint64(frame, call.id)
 			frame = append(append(append(frame, byte(len(c.lane))), c.lane...), call.body...)
-			pipe.XAdd(ctx, &redis.XAddArgs{Stream: c.stream, MaxLen: handCap, Approx: true, Values: []any{"m", frame}})
+			pipe.XAdd(ctx, handAdd(c.stream, frame, pipe.Len() == 0))
 			if call = nil; len(ids) < handBatch {
 				select {
 				case call = <-c.out:

@@ -67,7 +67,7 @@ func (w *handWorker) serve(ctx context.Context) {
 			for _, m := range got[0].Messages {
 				lane, reply := handEcho(m)
 				done = append(done, m.ID)
-				pipe.XAdd(ctx, &redis.XAddArgs{Stream: lane, NoMkStream: false, MaxLen: handCap, Approx: true, Values: []any{"m", reply}})
+				pipe.XAdd(ctx, handAdd(lane, reply, pipe.Len() == 0))
 			}
 		}
 		if len(acks) > 0 {
