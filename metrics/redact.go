@@ -35,7 +35,7 @@ func isSecret(name string) bool {
 
 // The patterns take more rather than less: a password with an unescaped / or ? is not a valid URL, and must not show either.
 var (
-	userinfo = regexp.MustCompile(`(?i)\b([a-z][a-z0-9+.-]*://)[^\s"'<>/?#@]*(?::[^\s"'<>]*)?@`)
+	userinfo = regexp.MustCompile(`(?i)\b([a-z][a-z0-9+.-]*://)[^\s"'<>/?#@:]*(?::[^\s"'<>]*)?@`)
 	// assignment is a secret in a query or in a message: token=…, password: "…".
 	assignment = regexp.MustCompile(`(?i)\b((?:[a-z0-9]+[_-])*(?:password|passwd|secret|token|api[_-]?key|access[_-]?key))(["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s&"',;]+)`)
 	// scheme is an HTTP credential; the capital, digit or = keeps "basic authentication" readable.
