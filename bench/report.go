@@ -41,7 +41,9 @@ func newTable(w io.Writer, title string, leftColumns int, head ...any) table.Wri
 	t.SetOutputMirror(w)
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header = text.FormatDefault
-	t.SetTitle(title)
+	if title != "" {
+		t.SetTitle(title)
+	}
 	t.AppendHeader(head)
 	cfg := make([]table.ColumnConfig, 0, len(head))
 	for i := leftColumns; i < len(head); i++ {
@@ -184,8 +186,9 @@ func (s *Soak) print(w io.Writer) {
 	if s.Clean && s.Failed() == 0 {
 		verdict = "clean"
 	}
-	t := newTable(w, fmt.Sprintf("%d calls once, %d in flight: %.0f calls/s, %d failed, longest stream seen %d: %s",
-		s.Calls, s.InFlight, float64(s.OK)/s.Elapsed.Seconds(), s.Failed(), s.Longest, verdict), 1, "stream afterwards", "length", "cap", "pending", "unread")
+	_, _ = fmt.Fprintf(w, "%d calls once, %d in flight: %.0f calls/s, %d failed; longest stream seen %d entries; afterwards %s:\n",
+		s.Calls, s.InFlight, float64(s.OK)/s.Elapsed.Seconds(), s.Failed(), s.Longest, verdict)
+	t := newTable(w, "", 1, "stream", "length", "cap", "pending", "unread")
 	for _, st := range s.Streams {
 		t.AppendRow(table.Row{st.Key, st.Length, s.Cap, st.Pending, st.Unread})
 	}

@@ -64,7 +64,7 @@ func startRPCClient(ctx context.Context, spec roleSpec, _ Wiring) (*part, error)
 		return nil, err
 	}
 	var obs batchCounter
-	c, err := rpc.NewClient(ctx, d, rpc.ClientConfig{Name: "bench", Observer: &obs})
+	c, err := rpc.NewClient(ctx, d, rpc.ClientConfig{Name: "caller", Observer: &obs})
 	if err != nil {
 		return nil, errors.Join(err, d.Close(ctx))
 	}
