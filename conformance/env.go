@@ -10,10 +10,10 @@ import (
 	"github.com/streamerson/streamerson/transport"
 )
 
-// Lease is the lease that scenarios use where they wait for its end, before Harness.Slow: long enough to work within,
-// short enough to wait for. A redelivery must come within it and takeover.
+// shortLease is used where a scenario waits for a lease's end, before Harness.Slow: long enough to work within, short enough
+// to wait for. A redelivery must come within it and takeover. longLease never ends within a scenario.
 const (
-	shortLease = 600 * time.Millisecond
+	shortLease = 500 * time.Millisecond
 	takeover   = 2 * time.Second
 	longLease  = 30 * time.Second
 )
@@ -22,7 +22,7 @@ const (
 // happen is waited for.
 const (
 	patience = 5 * time.Second
-	quiet    = 150 * time.Millisecond
+	quiet    = 80 * time.Millisecond
 )
 
 // Env is what one scenario works with: drivers of the harness, unique names, and checks that end the scenario when they fail.

@@ -165,7 +165,7 @@ func consumeBeforePublish(e *Env) {
 	d, sender := e.open(), e.open()
 	s := e.stream(d, group)
 	c := e.join(d, group, longLease)
-	for _, wait := range []time.Duration{0, 50 * time.Millisecond, 1200 * time.Millisecond} {
+	for _, wait := range []time.Duration{0, 50 * time.Millisecond, 1100 * time.Millisecond} {
 		var at time.Time
 		timer := make(chan struct{})
 		go func() {

@@ -80,9 +80,9 @@ func liveConsumers(e *Env) {
 	live(1)
 	list(b, 0)
 	live(2)
-	time.Sleep(e.d(2500 * time.Millisecond)) // both are busy
+	time.Sleep(e.d(2200 * time.Millisecond)) // both are busy
 	if l := e.lag(watcher, s, group); l.Consumers != 2 {
-		e.Errorf("after 2.5 s without a Receive %d consumers are alive, want 2", l.Consumers)
+		e.Errorf("after 2.2 s without a Receive %d consumers are alive, want 2", l.Consumers)
 	}
 	ctx, cancel := e.ctx(patience)
 	defer cancel()
