@@ -1,0 +1,206 @@
+package redis
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/streamerson/streamerson/transport"
+)
+
+const (
+	// presenceTTL is how long a consumer counts as live after its last sign of life, presenceEvery how often it gives one.
+	presenceTTL   = 2 * time.Second
+	presenceEvery = 500 * time.Millisecond
+	// maxClaimEvery bounds the pause between looks for deliveries whose lease ran out.
+	maxClaimEvery = 500 * time.Millisecond
+	minLease      = 100 * time.Millisecond
+)
+
+// consumer is one member of a group, with a blocking connection of its own.
+type consumer struct {
+	d     *Driver
+	group string
+	name  string
+	lease time.Duration
+	link  *link
+
+	gone   chan struct{}
+	closed atomic.Bool
+	// inRead guards the parts of Receive, which one goroutine uses at a time; Close waits for it.
+	inRead sync.Mutex
+
+	// What follows belongs to Receive.
+	byName    map[string]*consumerStream
+	byKey     map[string]int
+	wants     []want
+	args      []any
+	entries   []entry
+	busy      bool // the last read left something behind: read exact counts next
+	restored  time.Time
+	failedAt  time.Time
+	reading   atomic.Int64 // counts reads, so that a wake-up hits the one it is meant for
+	nextClaim atomic.Int64 // Unix nanoseconds
+
+	mu     sync.Mutex
+	served []*consumerStream // the streams of the last credits list, for presence
+	left   []*consumerStream // were served, and have to be taken off
+}
+
+// consumerStream is one stream as this consumer sees it.
+type consumerStream struct {
+	c      *consumer
+	st     *streamState
+	cursor string
+}
+
+// token is a Delivery's Token.
+type token struct {
+	cs *consumerStream
+	// leased is when the lease began, in Unix nanoseconds of our clock.
+	leased atomic.Int64
+	bytes  int
+}
+
+type want struct {
+	cs *consumerStream
+	n  int
+}
+
+// Join opens the consumer's connection. One connection for each Join: a process that needs one group needs one.
+func (d *Driver) Join(_ context.Context, sub transport.Subscription) (transport.Consumer, error) {
+	if err := d.check("join"); err != nil {
+		return nil, err
+	}
+	if err := transport.CheckName(sub.Group); err != nil {
+		return nil, failMsg(transport.CodeInvalid, "join", "", "group: "+err.(*transport.Error).Msg)
+	}
+	c := &consumer{
+		d: d, group: sub.Group, name: sub.Consumer, lease: sub.Lease, gone: make(chan struct{}),
+		byName: map[string]*consumerStream{}, byKey: map[string]int{},
+	}
+	if c.name == "" {
+		c.name = "c-" + newInstance()
+	}
+	if err := transport.CheckName(c.name); err != nil {
+		return nil, failMsg(transport.CodeInvalid, "join", "", "consumer: "+err.(*transport.Error).Msg)
+	}
+	if c.lease == 0 {
+		c.lease = transport.DefaultLease
+	}
+	if c.lease < minLease {
+		return nil, failMsg(transport.CodeInvalid, "join", "", "a lease of "+c.lease.String()+" is too short; at least "+minLease.String()+" is needed")
+	}
+	c.link = openLink(d.set, true)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		_ = c.link.close()
+		return nil, failMsg(transport.CodeClosed, "join", "", "the driver is closed")
+	}
+	d.consumers[c] = true
+	return c, nil
+}
+
+// claimEvery is a quarter of the lease, at most half a second.
+func (c *consumer) claimEvery() time.Duration { return min(c.lease/4, maxClaimEvery) }
+
+// claimSoon makes the next Receive, or a blocked one at its next turn, look for free deliveries after wait.
+func (c *consumer) claimSoon(wait time.Duration) {
+	at := time.Now().Add(wait).UnixNano()
+	for {
+		old := c.nextClaim.Load()
+		if old <= at {
+			return
+		}
+		if c.nextClaim.CompareAndSwap(old, at) {
+			return
+		}
+	}
+}
+
+// take turns the credits into what to read, in their order, and keeps the list of what is served.
+func (c *consumer) take(limit int, credits []transport.Credit) error {
+	c.wants = c.wants[:0]
+	changed := len(credits) != len(c.servedNow())
+	for i, cr := range credits {
+		cs := c.byName[cr.Stream]
+		if cs == nil {
+			st := c.d.stream(cr.Stream)
+			if st == nil {
+				return failMsg(transport.CodeNotFound, "receive", cr.Stream, "the stream was not ensured by this driver: call Ensure first")
+			}
+			cs = &consumerStream{c: c, st: st, cursor: "0-0"}
+			c.byName[st.name] = cs
+		}
+		if !changed && c.served[i] != cs {
+			changed = true
+		}
+		if cr.Max > 0 {
+			c.wants = append(c.wants, want{cs, min(cr.Max, limit)})
+		}
+	}
+	if changed {
+		c.serve(credits)
+	}
+	return nil
+}
+
+func (c *consumer) servedNow() []*consumerStream {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.served
+}
+
+// serve tells the housekeeper, at once, for what streams this consumer lives.
+func (c *consumer) serve(credits []transport.Credit) {
+	next := make([]*consumerStream, len(credits))
+	for i, cr := range credits {
+		next[i] = c.byName[cr.Stream]
+	}
+	c.mu.Lock()
+	for _, cs := range c.served {
+		if !slices.Contains(next, cs) {
+			c.left = append(c.left, cs)
+		}
+	}
+	c.served = next
+	c.mu.Unlock()
+	signal(c.d.house)
+}
+
+// Close hands everything back and leaves.
+func (c *consumer) Close(ctx context.Context) error {
+	if !c.closed.CompareAndSwap(false, true) {
+		return nil
+	}
+	close(c.gone)
+	c.wakeUp(c.reading.Load())
+	c.inRead.Lock() // Receive has returned
+	defer c.inRead.Unlock()
+	c.d.mu.Lock()
+	delete(c.d.consumers, c)
+	c.d.mu.Unlock()
+	_ = c.link.close()
+	names := make([]string, 0, len(c.byName))
+	for n := range c.byName {
+		names = append(names, n)
+	}
+	slices.SortFunc(names, strings.Compare)
+	var first error
+	// In pieces: one script call holds up the broker for all others.
+	for chunk := range slices.Chunk(names, 64) {
+		calls := make([]call, len(chunk))
+		for i, n := range chunk {
+			st := c.byName[n].st
+			calls[i] = call{script: leaveScript, keys: []string{st.key, presenceKey(n, c.group)}, args: []any{c.group, c.name, c.lease.Milliseconds()}}
+		}
+		if _, err := c.d.eval(ctx, "close", "", calls...); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}

@@ -1,0 +1,155 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/streamerson/streamerson/transport"
+)
+
+// Driver is one process's connection to Redis. See the package's comment for what it does by itself.
+type Driver struct {
+	set      *settings
+	caps     transport.Capabilities
+	instance string
+	opts     transport.Options
+	log      *limitedLog
+
+	cmd   *commander
+	links struct {
+		cmd, tail *link
+	}
+	tails *tails
+	acks  ackQueue
+
+	// offset is the broker's clock minus ours, in nanoseconds.
+	offset atomic.Int64
+
+	mu        sync.RWMutex
+	streams   map[string]*streamState
+	consumers map[*consumer]bool
+	closed    bool
+
+	laneMu sync.RWMutex
+	lanes  map[string]laneInfo
+
+	batches sync.Pool
+
+	bg       context.Context
+	bgCancel context.CancelFunc
+	bgWait   sync.WaitGroup
+	house    chan struct{} // capacity 1: something for the housekeeper
+}
+
+// Capabilities never blocks.
+func (d *Driver) Capabilities() transport.Capabilities { return d.caps }
+
+func (d *Driver) event(e transport.Event) {
+	if d.opts.OnEvent != nil {
+		d.opts.OnEvent(e)
+	}
+}
+
+// check refuses calls on a closed driver.
+func (d *Driver) check(op string) error {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.closed {
+		return failMsg(transport.CodeClosed, op, "", "the driver is closed")
+	}
+	return nil
+}
+
+// background runs f, unless the driver is closing, and lets Close wait for it.
+func (d *Driver) background(f func(ctx context.Context)) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.closed {
+		return
+	}
+	d.bgWait.Go(func() { f(d.bg) })
+}
+
+// age is how long ago an id was made, by the broker's clock.
+func (d *Driver) age(id string) time.Duration {
+	now := time.Now().UnixNano() + d.offset.Load()
+	return max(0, time.Duration(now-idTime(id)*int64(time.Millisecond)))
+}
+
+// syncClock measures the offset; the middle of the round trip is when the broker looked at its clock.
+func (d *Driver) syncClock(ctx context.Context) error {
+	cmd := goredis.NewTimeCmd(context.Background(), "time")
+	start := time.Now()
+	if _, err := d.cmd.do(ctx, []goredis.Cmder{cmd}, 0); err != nil {
+		return opError("time", "", err)
+	}
+	if cmd.Err() != nil {
+		return fail("time", "", cmd.Err())
+	}
+	d.offset.Store(cmd.Val().Sub(start.Add(time.Since(start) / 2)).Nanoseconds())
+	return nil
+}
+
+// Close ends everything. Consumers hand back what they hold, private lanes are deleted, acks are sent.
+func (d *Driver) Close(ctx context.Context) error {
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return nil
+	}
+	d.closed = true
+	consumers := make([]*consumer, 0, len(d.consumers))
+	for c := range d.consumers {
+		consumers = append(consumers, c)
+	}
+	d.mu.Unlock()
+	var errs []error
+	for _, c := range consumers {
+		errs = append(errs, c.Close(ctx))
+	}
+	errs = append(errs, d.tails.close(ctx))
+	d.bgCancel()
+	waited := make(chan struct{})
+	go func() {
+		d.bgWait.Wait()
+		close(waited)
+	}()
+	select {
+	case <-waited:
+	case <-ctx.Done():
+		errs = append(errs, ctx.Err())
+	}
+	errs = append(errs, d.cmd.close(ctx))
+	_ = d.links.cmd.close()
+	_ = d.links.tail.close()
+	if err := errors.Join(errs...); err != nil {
+		return connFail("close", "", err)
+	}
+	return nil
+}
+
+// limitedLog writes at most one line a second for each thing.
+type limitedLog struct {
+	l    *slog.Logger
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+func (l *limitedLog) warn(thing, msg string, args ...any) {
+	l.mu.Lock()
+	now := time.Now()
+	quiet := now.Sub(l.last[thing]) < time.Second
+	if !quiet {
+		l.last[thing] = now
+	}
+	l.mu.Unlock()
+	if !quiet {
+		l.l.Warn(msg, args...)
+	}
+}

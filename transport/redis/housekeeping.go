@@ -1,0 +1,121 @@
+package redis
+
+import (
+	"context"
+	"time"
+
+	"github.com/streamerson/streamerson/transport"
+)
+
+const (
+	// trimEvery is the longest that settled entries stay in a stream this process settles; sweepEvery for a stream that it
+	// only serves.
+	trimEvery  = time.Second
+	sweepEvery = 10 * time.Second
+	// reapEvery and reapIdle: consumers that hold nothing and were not seen for a minute are deleted.
+	reapEvery = 30 * time.Second
+	reapIdle  = time.Minute
+	// clockEvery is how often the broker's clock is compared with ours.
+	clockEvery = 10 * time.Second
+	tickEvery  = 100 * time.Millisecond
+)
+
+// housekeeping is the driver's one background goroutine: signs of life, lane leases, trimming, the clock. What fails is
+// tried again at its next turn; the commander says that the broker is away.
+func (d *Driver) housekeeping(ctx context.Context) {
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	var presence, lanes, sweep, reap, clock time.Time
+	sweep, reap, clock = time.Now(), time.Now(), time.Now()
+	due := func(last *time.Time, every time.Duration) bool {
+		if time.Since(*last) < every {
+			return false
+		}
+		*last = time.Now()
+		return true
+	}
+	for {
+		urgent := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.house:
+			urgent = true
+		case <-tick.C:
+		}
+		if d.cmd.down() != nil {
+			continue
+		}
+		if urgent || due(&presence, presenceEvery) {
+			presence = time.Now()
+			d.presence(ctx)
+		}
+		if urgent || due(&lanes, laneEvery) {
+			lanes = time.Now()
+			d.tails.renew(ctx)
+		}
+		all := due(&sweep, sweepEvery)
+		for _, st := range d.serving() {
+			n, b := st.settled.Load(), st.settledBytes.Load()
+			old := time.Since(time.Unix(0, st.trimmedAt.Load())) > trimEvery
+			if all || n >= earlyTrimEntries || b >= earlyTrimBytes || n > 0 && old {
+				if err := d.trim(ctx, st); err != nil && !transport.IsCode(err, transport.CodeUnavailable) && ctx.Err() == nil {
+					d.log.warn("trim", "streamerson: a stream can't be trimmed", "stream", st.name, "err", err)
+				}
+			}
+		}
+		if due(&reap, reapEvery) {
+			for _, st := range d.serving() {
+				_, _ = d.eval(ctx, "reap", st.name, call{script: reapScript, keys: []string{st.key}, args: []any{reapIdle.Milliseconds()}})
+			}
+		}
+		if due(&clock, clockEvery) {
+			_ = d.syncClock(ctx)
+		}
+	}
+}
+
+// serving lists the streams that this driver's consumers serve.
+func (d *Driver) serving() []*streamState {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	var all []*streamState
+	for c := range d.consumers {
+		for _, cs := range c.servedNow() {
+			all = append(all, cs.st)
+		}
+	}
+	return all
+}
+
+// presence gives each consumer's sign of life for each stream that it serves, and takes it back for those it left.
+func (d *Driver) presence(ctx context.Context) {
+	d.mu.RLock()
+	consumers := make([]*consumer, 0, len(d.consumers))
+	for c := range d.consumers {
+		consumers = append(consumers, c)
+	}
+	d.mu.RUnlock()
+	var calls []call
+	for _, c := range consumers {
+		c.mu.Lock()
+		served, left := c.served, c.left
+		c.left = nil
+		c.mu.Unlock()
+		for len(served) > 0 {
+			n := min(len(served), c.chunks())
+			sc := call{script: presenceScript, args: []any{c.name, presenceTTL.Milliseconds()}}
+			for _, cs := range served[:n] {
+				sc.keys = append(sc.keys, presenceKey(cs.st.name, c.group))
+			}
+			calls = append(calls, sc)
+			served = served[n:]
+		}
+		for _, cs := range left {
+			calls = append(calls, call{script: absenceScript, keys: []string{presenceKey(cs.st.name, c.group)}, args: []any{c.name}})
+		}
+	}
+	if len(calls) > 0 {
+		_, _ = d.eval(ctx, "presence", "", calls...)
+	}
+}

@@ -1,0 +1,311 @@
+package redis
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/streamerson/streamerson/transport"
+)
+
+const (
+	// wakeEvery is how often CLIENT UNBLOCK is repeated: the first may come before the read has begun to block.
+	wakeEvery = 20 * time.Millisecond
+	// wakeMost is how long a woken read may take to return before its connection is closed: the broker is silent. What it
+	// may have delivered there is pending, and comes again after its lease.
+	wakeMost = 250 * time.Millisecond
+	// restorePause keeps a stream that vanishes again and again from becoming a busy loop.
+	restorePause = 100 * time.Millisecond
+	// failPause is the pause after a failed read, against callers that call again at once.
+	failPause = 100 * time.Millisecond
+	// clusterPause is the longest pause between polls of several idle streams in a Cluster.
+	clusterPause = 20 * time.Millisecond
+)
+
+// Receive reads by this plan: what is free for the taking first (every quarter of a lease); then one blocked XREADGROUP
+// over all streams with credit, whose COUNT, which Redis counts for each stream, is the share of max that each stream may
+// have, at least 1; and while that leaves something behind, a script that reads exact counts in the order of the credits.
+func (c *consumer) Receive(ctx context.Context, limit int, credits []transport.Credit) ([]transport.Delivery, error) {
+	c.inRead.Lock()
+	defer c.inRead.Unlock()
+	if err := c.usable(ctx); err != nil {
+		return nil, err
+	}
+	if limit < 1 {
+		return nil, failMsg(transport.CodeInvalid, "receive", "", "max is "+strconv.Itoa(limit)+"; at least 1 is needed")
+	}
+	if err := c.take(limit, credits); err != nil {
+		return nil, err
+	}
+	if len(c.wants) == 0 {
+		return nil, c.idle(ctx)
+	}
+	for {
+		if err := c.pauseAfterFailure(ctx); err != nil {
+			return nil, err
+		}
+		ds, err := c.once(ctx, limit)
+		if err != nil && transport.IsCode(err, transport.CodeNotFound) {
+			err = c.restore(ctx)
+		}
+		if len(ds) > 0 {
+			return ds, nil
+		}
+		if e := c.usable(ctx); e != nil {
+			return nil, e
+		}
+		if err != nil {
+			c.failedAt = time.Now()
+			return nil, err
+		}
+	}
+}
+
+func (c *consumer) usable(ctx context.Context) error {
+	if c.closed.Load() {
+		return failMsg(transport.CodeClosed, "receive", "", "the consumer is closed")
+	}
+	return ctx.Err()
+}
+
+// idle waits for nothing: there is no credit.
+func (c *consumer) idle(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+	case <-c.gone:
+	}
+	return c.usable(ctx)
+}
+
+func (c *consumer) pauseAfterFailure(ctx context.Context) error {
+	wait := failPause - time.Since(c.failedAt)
+	if c.failedAt.IsZero() || wait <= 0 {
+		return nil
+	}
+	select {
+	case <-time.After(wait):
+	case <-ctx.Done():
+	case <-c.gone:
+	}
+	return c.usable(ctx)
+}
+
+// once makes one turn of the plan.
+func (c *consumer) once(ctx context.Context, limit int) ([]transport.Delivery, error) {
+	if time.Now().UnixNano() >= c.nextClaim.Load() {
+		c.nextClaim.Store(time.Now().Add(c.claimEvery()).UnixNano())
+		if ds, err := c.claim(ctx, limit); len(ds) > 0 || err != nil {
+			return ds, err
+		}
+	}
+	if c.busy && len(c.wants) > 1 {
+		ds, err := c.poll(ctx, limit)
+		c.busy = len(ds) >= limit
+		if len(ds) > 0 || err != nil {
+			return ds, err
+		}
+	}
+	return c.block(ctx, limit)
+}
+
+// block waits in the broker.
+func (c *consumer) block(ctx context.Context, limit int) ([]transport.Delivery, error) {
+	if c.d.set.mode == cluster && len(c.wants) > 1 {
+		return c.blockCluster(ctx, limit)
+	}
+	count := max(1, limit/len(c.wants))
+	for _, w := range c.wants {
+		count = min(count, w.n)
+	}
+	wait := time.Until(time.Unix(0, c.nextClaim.Load()))
+	wait = min(max(wait, time.Millisecond), blockTime)
+	c.args = append(c.args[:0], "xreadgroup", "group", c.group, c.name, "count", count, "block", wait.Milliseconds(), "streams")
+	clear(c.byKey)
+	for i, w := range c.wants {
+		c.args = append(c.args, &w.cs.st.key)
+		c.byKey[w.cs.st.key] = i
+	}
+	for range c.wants {
+		c.args = append(c.args, ">")
+	}
+	cmd := goredis.NewRawCmd(context.Background(), c.args...)
+	cmd.SetFirstKeyPos(9)
+	seq := c.reading.Add(1)
+	stop := context.AfterFunc(ctx, func() { c.wakeUp(seq) })
+	err := c.link.pipeline([]goredis.Cmder{cmd})
+	stop()
+	c.reading.Add(1)
+	if err == nil {
+		err = cmd.Err()
+	}
+	if err != nil {
+		return nil, connFail("receive", "", err)
+	}
+	c.entries, err = parseStreams(cmd.Val(), func(key []byte) int {
+		if i, ok := c.byKey[string(key)]; ok {
+			return i
+		}
+		return -1
+	}, c.entries[:0])
+	defer clear(c.entries)
+	if err != nil {
+		return nil, fail("receive", "", err)
+	}
+	return c.deliver(ctx, limit, count), nil
+}
+
+// blockCluster polls: one blocking read can't cover streams that live in several slots.
+func (c *consumer) blockCluster(ctx context.Context, limit int) ([]transport.Delivery, error) {
+	for pause := time.Millisecond; ; pause = min(2*pause, clusterPause) {
+		ds, err := c.poll(ctx, limit)
+		if len(ds) > 0 || err != nil || time.Now().UnixNano() >= c.nextClaim.Load() {
+			return ds, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, nil
+		case <-c.gone:
+			return nil, nil
+		}
+	}
+}
+
+// deliver turns what was read into deliveries; what is beyond the limit goes back.
+func (c *consumer) deliver(ctx context.Context, limit, count int) []transport.Delivery {
+	n := min(len(c.entries), limit)
+	c.busy = len(c.wants) > 1 && len(c.entries) > limit
+	if !c.busy && len(c.wants) > 1 {
+		per := 0
+		for i, e := range c.entries { // entries of one stream are together
+			if i == 0 || c.entries[i-1].stream != e.stream {
+				per = 0
+			}
+			if per++; per == count && count < c.wants[e.stream].n {
+				c.busy = true
+			}
+		}
+	}
+	if len(c.entries) > limit {
+		c.giveBack(ctx, c.entries[limit:])
+	}
+	ds := make([]transport.Delivery, n)
+	toks := make([]token, n)
+	now := time.Now().UnixNano()
+	for i, e := range c.entries[:n] {
+		cs := c.wants[e.stream].cs
+		toks[i].cs, toks[i].bytes = cs, len(e.body)
+		toks[i].leased.Store(now)
+		ds[i] = c.d.newDelivery(cs.st, e.id, e.body, 1, &toks[i])
+	}
+	return ds
+}
+
+// giveBack makes surplus entries claimable at once, for anyone, as if they had not been delivered. The streams with the
+// least preference come last in the reply, and so go back first.
+func (c *consumer) giveBack(ctx context.Context, surplus []entry) {
+	var cmds []goredis.Cmder
+	for len(surplus) > 0 {
+		n := 1
+		for n < len(surplus) && surplus[n].stream == surplus[0].stream {
+			n++
+		}
+		cs := c.wants[surplus[0].stream].cs
+		args := []any{"xclaim", cs.st.key, c.group, c.name, 0}
+		for _, e := range surplus[:n] {
+			args = append(args, e.id)
+		}
+		args = append(args, "idle", c.lease.Milliseconds(), "retrycount", 0, "justid")
+		cmds = append(cmds, goredis.NewCmd(context.Background(), args...))
+		c.d.event(transport.Event{Kind: transport.EventSurplus, Stream: cs.st.name, N: int64(n)})
+		surplus = surplus[n:]
+	}
+	// Not the caller's ctx: it may have ended, and then these would be stuck for a whole lease.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wakeMost)
+	defer cancel()
+	_, _ = c.d.cmd.do(ctx, cmds, 0)
+	c.claimSoon(0)
+}
+
+// wakeUp ends the blocked read with the given number, if it still goes on.
+func (c *consumer) wakeUp(seq int64) {
+	c.d.wake(c.link, func() bool { return c.reading.Load() == seq })
+}
+
+// wake unblocks a link's read for as long as it blocks, and at last closes its connection.
+func (d *Driver) wake(l *link, blocked func() bool) {
+	deadline := time.Now().Add(wakeMost)
+	for blocked() && time.Now().Before(deadline) {
+		if id := l.id.Load(); id != 0 && d.set.mode != cluster {
+			ctx, cancel := context.WithDeadline(context.Background(), deadline)
+			_, _ = d.cmd.do(ctx, []goredis.Cmder{goredis.NewIntCmd(context.Background(), "client", "unblock", id)}, 0)
+			cancel()
+		}
+		for range int(wakeEvery / time.Millisecond) {
+			if !blocked() {
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+	if blocked() {
+		l.abort()
+	}
+}
+
+// restore makes the streams and groups again that this consumer reads, not more often than each restorePause.
+func (c *consumer) restore(ctx context.Context) error {
+	if wait := restorePause - time.Since(c.restored); wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		case <-c.gone:
+		}
+		if err := c.usable(ctx); err != nil {
+			return err
+		}
+	}
+	c.restored = time.Now()
+	states := make([]*streamState, len(c.wants))
+	for i, w := range c.wants {
+		states[i] = w.cs.st
+		w.cs.cursor = "0-0"
+	}
+	return c.d.recreate(ctx, states, c.group)
+}
+
+// rows reads what claimScript and pollScript answer.
+func (c *consumer) rows(v any, wants []want, limit int) (ds []transport.Delivery, redelivered, deleted []int64, err error) {
+	rows, _ := v.([]any)
+	redelivered, deleted = make([]int64, len(wants)), make([]int64, len(wants))
+	now := time.Now().UnixNano()
+	for i, r := range rows {
+		row, ok := r.([]any)
+		if !ok || len(row) < 2 || i >= len(wants) {
+			return ds, redelivered, deleted, failMsg(transport.CodeInternal, "receive", "", "a script's answer can't be understood")
+		}
+		cs := wants[i].cs
+		cursor, _ := row[0].(string)
+		deleted[i] = asInt(row[1])
+		if strings.ContainsRune(cursor, ' ') && err == nil {
+			err = fail("receive", cs.st.name, replyError(strings.TrimPrefix(cursor, "-")))
+			continue
+		}
+		if cursor != "" {
+			cs.cursor = cursor
+		}
+		for f := row[2:]; len(f) >= 3; f = f[3:] {
+			id, _ := f[0].(string)
+			body, _ := f[1].(string)
+			tok := &token{cs: cs, bytes: len(body)}
+			tok.leased.Store(now)
+			ds = append(ds, c.d.newDelivery(cs.st, id, []byte(body), int(max(1, asInt(f[2]))), tok))
+			redelivered[i]++
+		}
+	}
+	return slices.Clip(ds), redelivered, deleted, err
+}

@@ -1,0 +1,200 @@
+package redis
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/streamerson/streamerson/transport"
+)
+
+// earlyTrim is how many settled entries, or bytes of them, make the housekeeper trim a stream before its turn.
+const (
+	earlyTrimEntries = 4096
+	earlyTrimBytes   = 8 << 20
+)
+
+// ackQueue gathers acks for the next pipeline. An ack is sent after its reply was accepted, never with it: a pipeline of
+// both would ack a request whose reply was refused.
+type ackQueue struct {
+	mu       sync.Mutex
+	ids      map[*consumerStream][]string
+	inflight []ackBatch
+	trims    map[string]string // lane keys, and the id below which to trim
+}
+
+type ackBatch struct {
+	cs  *consumerStream
+	ids []string
+	cmd *goredis.IntCmd
+}
+
+func (d *Driver) ack(cs *consumerStream, id string, bytes int) {
+	st := cs.st
+	d.acks.mu.Lock()
+	d.acks.ids[cs] = append(d.acks.ids[cs], id)
+	d.acks.mu.Unlock()
+	n, b := st.settled.Add(1), st.settledBytes.Add(int64(bytes))
+	if n%earlyTrimEntries == 0 || b > earlyTrimBytes {
+		signal(d.house)
+	}
+}
+
+// extra is called by the commander for each pipeline.
+func (d *Driver) extra(dst []goredis.Cmder) []goredis.Cmder {
+	q := &d.acks
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for cs, ids := range q.ids {
+		b := ackBatch{cs, ids, xack(cs.st.key, cs.c.group, ids)}
+		q.inflight = append(q.inflight, b)
+		dst = append(dst, b.cmd)
+		delete(q.ids, cs)
+	}
+	for key, id := range q.trims {
+		dst = append(dst, goredis.NewIntCmd(context.Background(), "xtrim", key, "minid", id))
+		delete(q.trims, key)
+	}
+	return dst
+}
+
+// extraSent keeps the acks of a pipeline that broke: acking twice is harmless.
+func (d *Driver) extraSent(err error) {
+	q := &d.acks
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, b := range q.inflight {
+		e := b.cmd.Err()
+		if err != nil || e != nil && codeOf(e) == transport.CodeUnavailable {
+			q.ids[b.cs] = append(q.ids[b.cs], b.ids...)
+		}
+	}
+	clear(q.inflight)
+	q.inflight = q.inflight[:0]
+}
+
+// Settle publishes the replies in one pipeline with all other commands that wait, and queues the acks of those accepted.
+func (c *consumer) Settle(ctx context.Context, items []transport.Settlement, errs []error) {
+	d := c.d
+	clear(errs)
+	if err := d.check("settle"); err != nil {
+		for i := range errs {
+			errs[i] = err
+		}
+		return
+	}
+	c.claimSelf(ctx, items, errs)
+	var b *batch
+	var results []transport.Result
+	for i := range items {
+		s := &items[i]
+		if errs[i] != nil || s.Verb != transport.Ack || s.Reply == nil {
+			continue
+		}
+		if b == nil {
+			b = d.newBatch("settle", len(items))
+			results = make([]transport.Result, len(items))
+		}
+		b.add(ctx, s.Reply, &results[i])
+	}
+	if b != nil {
+		b.send(ctx)
+		b.free()
+	}
+	acked := false
+	for i := range items {
+		s := &items[i]
+		if errs[i] != nil || s.Verb != transport.Ack {
+			continue
+		}
+		if s.Reply != nil && results[i].Outcome != transport.OutcomeAccepted {
+			errs[i] = results[i].Err
+			continue
+		}
+		tok := s.Delivery.Token.(*token)
+		d.ack(tok.cs, s.Delivery.ID, tok.bytes)
+		acked = true
+	}
+	if acked {
+		signal(d.cmd.hint)
+	}
+}
+
+// claimSelf does what must look at the owner first: extensions, releases, and acks that come after the lease's end (they
+// renew it, so that the request can't go elsewhere between the look and the reply). One script call for each stream and
+// idle time.
+func (c *consumer) claimSelf(ctx context.Context, items []transport.Settlement, errs []error) {
+	type group struct {
+		cs   *consumerStream
+		idle int64
+	}
+	var groups map[group][]int
+	now := time.Now()
+	for i := range items {
+		s := &items[i]
+		tok, ok := s.Delivery.Token.(*token)
+		if !ok || tok.cs.c != c {
+			errs[i] = failMsg(transport.CodeInvalid, "settle", s.Delivery.Stream, "the delivery was not received by this consumer")
+			continue
+		}
+		var idle time.Duration
+		switch s.Verb {
+		case transport.Ack:
+			held := now.Sub(time.Unix(0, tok.leased.Load()))
+			if held < c.lease-min(c.lease/10, 100*time.Millisecond) {
+				continue
+			}
+		case transport.Extend:
+		case transport.Release:
+			// Idle for as much of the lease as makes it free after the delay; longer than the lease isn't possible.
+			idle = c.lease - min(max(s.Delay, 0), c.lease)
+		default:
+			errs[i] = failMsg(transport.CodeInvalid, "settle", s.Delivery.Stream, "the settlement has no verb")
+			continue
+		}
+		if groups == nil {
+			groups = map[group][]int{}
+		}
+		g := group{tok.cs, idle.Milliseconds()}
+		groups[g] = append(groups[g], i)
+	}
+	if groups == nil {
+		return
+	}
+	calls, members := make([]call, 0, len(groups)), make([][]int, 0, len(groups))
+	for g, idx := range groups {
+		sc := call{script: claimSelfScript, keys: []string{g.cs.st.key}, args: []any{c.group, c.name, g.idle}}
+		for _, i := range idx {
+			sc.args = append(sc.args, items[i].Delivery.ID)
+		}
+		calls, members = append(calls, sc), append(members, idx)
+	}
+	values, err := c.d.eval(ctx, "settle", "", calls...)
+	for n, idx := range members {
+		var row []any
+		e := err
+		if e == nil {
+			e = asError(values[n])
+			row, _ = values[n].([]any)
+		}
+		for k, i := range idx {
+			switch {
+			case e != nil && transport.IsCode(e, transport.CodeNotFound):
+				errs[i] = failMsg(transport.CodeStale, "settle", items[i].Delivery.Stream, "the stream or group is gone, and the delivery with it")
+			case e != nil:
+				errs[i] = e
+			case k >= len(row) || asInt(row[k]) == 0:
+				errs[i] = failMsg(transport.CodeStale, "settle", items[i].Delivery.Stream, "the lease of "+items[i].Delivery.ID+" went to another consumer, or it was settled")
+			default:
+				items[i].Delivery.Token.(*token).leased.Store(now.UnixNano())
+			}
+		}
+	}
+	for i := range items {
+		if items[i].Verb == transport.Release && errs[i] == nil {
+			c.claimSoon(min(items[i].Delay, c.lease))
+		}
+	}
+}

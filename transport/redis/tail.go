@@ -1,0 +1,157 @@
+package redis
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/streamerson/streamerson/transport"
+)
+
+const (
+	// laneTTL is how long a lane outlives its owner; laneEvery is how often the owner renews it, and looks whether it is
+	// still there.
+	laneTTL   = 30 * time.Second
+	laneEvery = time.Second
+)
+
+// tailer is one reader of a lane.
+type tailer struct {
+	ts      *tails
+	lane    *lane
+	address string
+	// start is the id after which it reads.
+	start string
+	// room is how many messages may wait here before the lane isn't read any more: a small lane is not enlarged by this.
+	room   int
+	gone   chan struct{}
+	closed atomic.Bool
+	ready  chan struct{} // capacity 1: something arrived
+
+	mu     sync.Mutex
+	bodies [][]byte
+}
+
+// Tail creates the lane in the broker, or joins it if it is shared; the id after which it reads is fixed by that.
+func (d *Driver) Tail(ctx context.Context, spec transport.TailSpec) (transport.Tailer, error) {
+	if err := d.check("tail"); err != nil {
+		return nil, err
+	}
+	if err := transport.CheckName(spec.Name); err != nil {
+		return nil, failMsg(transport.CodeInvalid, "tail", "", err.(*transport.Error).Msg)
+	}
+	if spec.MaxLen < 0 {
+		return nil, failMsg(transport.CodeInvalid, "tail", spec.Name, "MaxLen is negative; 0 means the default")
+	}
+	maxLen := spec.MaxLen
+	if maxLen == 0 {
+		maxLen = transport.DefaultLaneLen
+	}
+	t := &tailer{ts: d.tails, gone: make(chan struct{}), ready: make(chan struct{}, 1), room: 1}
+	if maxLen >= 2*laneRead {
+		t.room = laneRead
+	}
+	l := &lane{shared: spec.Shared, maxLen: maxLen}
+	if spec.Shared {
+		t.address, l.key = transport.SharedLane(spec.Name), sharedLaneKey(spec.Name)
+	} else {
+		t.address = laneAddress(d.instance, spec.Name, int(d.tails.serial.Add(1)), maxLen)
+		l.key = t.address
+	}
+	start, _, err := d.attach(ctx, l.key)
+	if err != nil {
+		return nil, err
+	}
+	t.start, l.last = start, start
+	if err := d.tails.add(t, l); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// attach makes sure that the lane is there, renews it, and returns the id after which its new messages come.
+func (d *Driver) attach(ctx context.Context, key string) (id string, created bool, err error) {
+	v, err := d.eval(ctx, "tail", key, call{script: laneScript, keys: []string{key}, args: []any{laneTTL.Milliseconds()}})
+	if err == nil {
+		err = asError(v[0])
+	}
+	if err != nil {
+		return "", false, err
+	}
+	row, _ := v[0].([]any)
+	if len(row) == 2 {
+		id, _ = row[0].(string)
+	}
+	if id == "" {
+		return "", false, failMsg(transport.CodeInternal, "tail", key, "the lane's id can't be understood")
+	}
+	return id, asInt(row[1]) == 1, nil
+}
+
+// Address is constant.
+func (t *tailer) Address() string { return t.address }
+
+// Receive waits for what the driver's reader brings.
+func (t *tailer) Receive(ctx context.Context, limit int) ([][]byte, error) {
+	if limit < 1 {
+		return nil, failMsg(transport.CodeInvalid, "receive", t.address, "max is less than 1")
+	}
+	for {
+		if t.closed.Load() {
+			return nil, failMsg(transport.CodeClosed, "receive", t.address, "the tailer is closed")
+		}
+		if out := t.pop(limit); len(out) > 0 {
+			return out, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		select {
+		case <-t.ready:
+		case <-ctx.Done():
+		case <-t.gone:
+		}
+	}
+}
+
+func (t *tailer) pop(limit int) [][]byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	full := len(t.bodies) >= t.room
+	var out [][]byte
+	if len(t.bodies) <= limit {
+		out, t.bodies = t.bodies, nil
+	} else {
+		out = t.bodies[:limit:limit]
+		t.bodies = t.bodies[limit:]
+		signal(t.ready)
+	}
+	if full && len(t.bodies) < t.room {
+		t.ts.roomAgain()
+	}
+	return out
+}
+
+// free is how many more messages may be read for this tailer.
+func (t *tailer) free() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.room - len(t.bodies)
+}
+
+func (t *tailer) push(bodies [][]byte) {
+	t.mu.Lock()
+	t.bodies = append(t.bodies, bodies...)
+	t.mu.Unlock()
+	signal(t.ready)
+}
+
+// Close detaches; a private lane is deleted, a shared one is left to its other readers or its time to live.
+func (t *tailer) Close(ctx context.Context) error {
+	if !t.closed.CompareAndSwap(false, true) {
+		return nil
+	}
+	close(t.gone)
+	return t.ts.remove(ctx, t)
+}
