@@ -192,5 +192,8 @@ func codeAndOrigin(err error) (rpc.Code, rpc.Origin) {
 		}
 		return code, min(e.Origin, rpc.OriginHandler)
 	}
-	return rpc.CodeOf(err), rpc.OriginLocal
+	if code := rpc.CodeOf(err); code != rpc.CodeUnknown {
+		return code, rpc.OriginLocal // a context's
+	}
+	return rpc.CodeInternal, rpc.OriginLocal // what the core answers for a handler's plain error
 }

@@ -98,7 +98,7 @@ func (t *Tracing) Server() rpc.Middleware {
 }
 
 func finish(span trace.Span, err error) {
-	code := rpc.CodeOf(err)
+	code, _ := codeAndOrigin(err)
 	span.SetAttributes(attrCode.String(code.String()))
 	if err != nil {
 		span.SetStatus(codes.Error, redactText(err.Error()))
