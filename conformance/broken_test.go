@@ -12,10 +12,10 @@ import (
 // broken is a sound driver with one fault: a function that is set takes the place of the method.
 type broken struct {
 	transport.Driver
-	publish     func(d transport.Driver, ctx context.Context, msgs []transport.Message, results []transport.Result)
-	ensure      func(d transport.Driver, ctx context.Context, specs []transport.StreamSpec) error
-	receive     func(c *brokenConsumer, ctx context.Context, max int, credits []transport.Credit) ([]transport.Delivery, error)
-	settle      func(c *brokenConsumer, ctx context.Context, batch []transport.Settlement, errs []error)
+	publish     func(ctx context.Context, d transport.Driver, msgs []transport.Message, results []transport.Result)
+	ensure      func(ctx context.Context, d transport.Driver, specs []transport.StreamSpec) error
+	receive     func(ctx context.Context, c *brokenConsumer, max int, credits []transport.Credit) ([]transport.Delivery, error)
+	settle      func(ctx context.Context, c *brokenConsumer, batch []transport.Settlement, errs []error)
 	lease       time.Duration
 	dropOnClose bool
 	leak        chan struct{}
@@ -35,7 +35,7 @@ type brokenConsumer struct {
 
 func (d *broken) Publish(ctx context.Context, msgs []transport.Message, results []transport.Result) {
 	if d.publish != nil {
-		d.publish(d.Driver, ctx, msgs, results)
+		d.publish(ctx, d.Driver, msgs, results)
 		return
 	}
 	d.Driver.Publish(ctx, msgs, results)
@@ -43,7 +43,7 @@ func (d *broken) Publish(ctx context.Context, msgs []transport.Message, results 
 
 func (d *broken) Ensure(ctx context.Context, specs []transport.StreamSpec) error {
 	if d.ensure != nil {
-		return d.ensure(d.Driver, ctx, specs)
+		return d.ensure(ctx, d.Driver, specs)
 	}
 	return d.Driver.Ensure(ctx, specs)
 }
@@ -79,11 +79,11 @@ func (d *broken) Close(ctx context.Context) error {
 func (c *brokenConsumer) Receive(ctx context.Context, max int, credits []transport.Credit) ([]transport.Delivery, error) {
 	receive := c.d.receive
 	if receive == nil {
-		receive = func(c *brokenConsumer, ctx context.Context, max int, credits []transport.Credit) ([]transport.Delivery, error) {
+		receive = func(ctx context.Context, c *brokenConsumer, max int, credits []transport.Credit) ([]transport.Delivery, error) {
 			return c.Consumer.Receive(ctx, max, credits)
 		}
 	}
-	ds, err := receive(c, ctx, max, credits)
+	ds, err := receive(ctx, c, max, credits)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.held = append(c.held, ds...)
@@ -92,7 +92,7 @@ func (c *brokenConsumer) Receive(ctx context.Context, max int, credits []transpo
 
 func (c *brokenConsumer) Settle(ctx context.Context, batch []transport.Settlement, errs []error) {
 	if c.d.settle != nil {
-		c.d.settle(c, ctx, batch, errs)
+		c.d.settle(ctx, c, batch, errs)
 		return
 	}
 	c.Consumer.Settle(ctx, batch, errs)
@@ -115,7 +115,7 @@ func (c *brokenConsumer) ackAll(ctx context.Context, ds []transport.Delivery) {
 
 // What follows are the faults.
 
-func acksFirst(c *brokenConsumer, ctx context.Context, batch []transport.Settlement, errs []error) {
+func acksFirst(ctx context.Context, c *brokenConsumer, batch []transport.Settlement, errs []error) {
 	bare := make([]transport.Settlement, len(batch))
 	for i, s := range batch {
 		bare[i] = transport.Settlement{Delivery: s.Delivery, Verb: s.Verb, Delay: s.Delay}
@@ -131,7 +131,7 @@ func acksFirst(c *brokenConsumer, ctx context.Context, batch []transport.Settlem
 }
 
 // acksHighest acks all that was received of the stream before what it is asked to ack.
-func acksHighest(c *brokenConsumer, ctx context.Context, batch []transport.Settlement, errs []error) {
+func acksHighest(ctx context.Context, c *brokenConsumer, batch []transport.Settlement, errs []error) {
 	c.Consumer.Settle(ctx, batch, errs)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -144,7 +144,7 @@ func acksHighest(c *brokenConsumer, ctx context.Context, batch []transport.Settl
 	}
 }
 
-func prefetches(c *brokenConsumer, ctx context.Context, max int, credits []transport.Credit) ([]transport.Delivery, error) {
+func prefetches(ctx context.Context, c *brokenConsumer, max int, credits []transport.Credit) ([]transport.Delivery, error) {
 	if len(c.spare) == 0 {
 		more := make([]transport.Credit, len(credits))
 		for i, cr := range credits {
@@ -162,7 +162,7 @@ func prefetches(c *brokenConsumer, ctx context.Context, max int, credits []trans
 	return out, nil
 }
 
-func ignoresZero(c *brokenConsumer, ctx context.Context, max int, credits []transport.Credit) ([]transport.Delivery, error) {
+func ignoresZero(ctx context.Context, c *brokenConsumer, max int, credits []transport.Credit) ([]transport.Delivery, error) {
 	more := make([]transport.Credit, len(credits))
 	for i, cr := range credits {
 		more[i] = transport.Credit{Stream: cr.Stream, Max: max}
@@ -171,7 +171,7 @@ func ignoresZero(c *brokenConsumer, ctx context.Context, max int, credits []tran
 }
 
 // losesCancelled lets the fetch run on when the call has ended, and drops what it brings.
-func losesCancelled(c *brokenConsumer, ctx context.Context, max int, credits []transport.Credit) ([]transport.Delivery, error) {
+func losesCancelled(ctx context.Context, c *brokenConsumer, max int, credits []transport.Credit) ([]transport.Delivery, error) {
 	ds, err := c.Consumer.Receive(ctx, max, credits)
 	if err == nil {
 		time.Sleep(500 * time.Microsecond)
@@ -183,7 +183,7 @@ func losesCancelled(c *brokenConsumer, ctx context.Context, max int, credits []t
 }
 
 // groupAtEnd drains what a new group finds.
-func groupAtEnd(d transport.Driver, ctx context.Context, specs []transport.StreamSpec) error {
+func groupAtEnd(ctx context.Context, d transport.Driver, specs []transport.StreamSpec) error {
 	for _, sp := range specs {
 		for _, g := range sp.Groups {
 			if _, err := d.Lag(ctx, sp.Stream, g); err == nil {
@@ -214,7 +214,7 @@ func groupAtEnd(d transport.Driver, ctx context.Context, specs []transport.Strea
 	return d.Ensure(ctx, specs)
 }
 
-func publishesTwice(d transport.Driver, ctx context.Context, msgs []transport.Message, results []transport.Result) {
+func publishesTwice(ctx context.Context, d transport.Driver, msgs []transport.Message, results []transport.Result) {
 	d.Publish(ctx, msgs, results)
 	if len(msgs) > 0 && strings.HasSuffix(string(msgs[0].Body), "50") {
 		d.Publish(ctx, msgs[:1], make([]transport.Result, 1))
@@ -222,7 +222,7 @@ func publishesTwice(d transport.Driver, ctx context.Context, msgs []transport.Me
 }
 
 // publishesLater sends after it has returned.
-func publishesLater(d transport.Driver, _ context.Context, msgs []transport.Message, results []transport.Result) {
+func publishesLater(_ context.Context, d transport.Driver, msgs []transport.Message, results []transport.Result) {
 	later := append([]transport.Message(nil), msgs...)
 	time.AfterFunc(20*time.Millisecond, func() {
 		d.Publish(context.Background(), later, make([]transport.Result, len(later)))
@@ -232,7 +232,7 @@ func publishesLater(d transport.Driver, _ context.Context, msgs []transport.Mess
 	}
 }
 
-func claimsAccepted(d transport.Driver, ctx context.Context, msgs []transport.Message, results []transport.Result) {
+func claimsAccepted(ctx context.Context, d transport.Driver, msgs []transport.Message, results []transport.Result) {
 	d.Publish(ctx, msgs, results)
 	for i := range results {
 		results[i] = transport.Result{Outcome: transport.OutcomeAccepted}
