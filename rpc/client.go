@@ -38,7 +38,7 @@ type ClientConfig struct {
 const (
 	DefaultGroup        = "workers"
 	DefaultTimeout      = 10 * time.Second
-	DefaultNoWorkerWait = 500 * time.Millisecond
+	DefaultNoWorkerWait = 700 * time.Millisecond
 	DefaultMaxInFlight  = 65_536
 )
 
@@ -230,8 +230,8 @@ func (c *Client) once(ctx context.Context, env *wire.Envelope, key string, deadl
 		return nil, endOf(err, transport.OutcomeRejected)
 	}
 	// The timer ends the call and the wait for a worker; one context for both would cost more than the rest of the call.
-	timer := getTimer(time.Until(deadline))
-	defer putTimer(timer)
+	timer := c.calls.timer(time.Until(deadline))
+	defer c.calls.putTimer(timer)
 	if err := c.presence.check(ctx, env.Stream); err != nil {
 		return nil, err
 	}
@@ -240,7 +240,7 @@ func (c *Client) once(ctx context.Context, env *wire.Envelope, key string, deadl
 		return nil, &Error{Code: CodeDeadlineExceeded, Message: "the deadline passed before the request was published", Published: transport.OutcomeRejected}
 	}
 	env.Deadline, env.Budget = deadline.UnixMilli(), budgetMillis(left)
-	p := newCall(env.ID)
+	p := c.calls.newCall(env.ID)
 	defer p.release()
 	c.calls.add(p)
 	if !c.pub.publish(p, env, key) {
@@ -286,14 +286,14 @@ func (c *Client) send(ctx context.Context, req *Request) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := newCall(env.ID)
+	p := c.calls.newCall(env.ID)
 	defer p.release()
 	if !c.pub.publish(p, &env, req.Key) {
 		p.release()
 		return nil, errClientClosed()
 	}
-	timer := getTimer(time.Until(c.deadline(ctx, req)))
-	defer putTimer(timer)
+	timer := c.calls.timer(time.Until(c.deadline(ctx, req)))
+	defer c.calls.putTimer(timer)
 	select {
 	case <-p.ready:
 		if p.err != nil {

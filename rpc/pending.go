@@ -11,6 +11,7 @@ import (
 // call is one published request that waits. Two parties hold it, the caller and the publisher, and whoever lets go last
 // returns it to the pool; who ends it is decided by who takes it out of the table.
 type call struct {
+	table *calls
 	id    ID
 	ready chan struct{} // capacity 1: a token when reply or err is set
 	reply []byte
@@ -23,10 +24,11 @@ type call struct {
 	start     time.Time
 }
 
-var callPool = sync.Pool{New: func() any { return &call{ready: make(chan struct{}, 1)} }}
-
-func newCall(id ID) *call {
-	c := callPool.Get().(*call)
+func (t *calls) newCall(id ID) *call {
+	c, _ := t.pool.Get().(*call)
+	if c == nil {
+		c = &call{table: t, ready: make(chan struct{}, 1)}
+	}
 	c.id, c.start = id, time.Now()
 	c.refs.Store(2)
 	return c
@@ -44,7 +46,7 @@ func (c *call) release() {
 	c.outcome.Store(0)
 	c.published.Store(0)
 	c.dropped.Store(false)
-	callPool.Put(c)
+	c.table.pool.Put(c)
 }
 
 func (c *call) settle(o transport.Outcome) {
@@ -71,6 +73,23 @@ const (
 type calls struct {
 	shards [callShards]callShard
 	count  atomic.Int64
+	// The pools are each client's own: a channel or timer belongs to the testing/synctest bubble that it was made in.
+	pool   sync.Pool
+	timers sync.Pool
+}
+
+// timer and putTimer rely on timers as they are since Go 1.23: no stale tick after Stop or Reset.
+func (t *calls) timer(d time.Duration) *time.Timer {
+	if tm, ok := t.timers.Get().(*time.Timer); ok {
+		tm.Reset(d)
+		return tm
+	}
+	return time.NewTimer(d)
+}
+
+func (t *calls) putTimer(tm *time.Timer) {
+	tm.Stop()
+	t.timers.Put(tm)
 }
 
 type callShard struct {

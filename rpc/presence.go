@@ -11,7 +11,7 @@ import (
 
 const (
 	// presenceEvery is how often the live workers of the streams in use are counted.
-	presenceEvery = 250 * time.Millisecond
+	presenceEvery = 200 * time.Millisecond
 	// presenceIdle is how long after its last call a stream is still looked at.
 	presenceIdle = 10 * time.Second
 	// presenceAsk bounds one count: a broker that doesn't answer is the publisher's business.
@@ -79,7 +79,7 @@ func (p *presence) check(ctx context.Context, stream string) *Error {
 		if live {
 			return nil
 		}
-		if known && time.Since(since) > p.wait {
+		if known && time.Since(since) >= p.wait {
 			return &Error{Code: CodeUnavailable, Message: "no live worker serves stream " + stream, Published: transport.OutcomeRejected, RetryAfter: time.Second}
 		}
 		select {

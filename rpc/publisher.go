@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/streamerson/streamerson/rpc/wire"
 	"github.com/streamerson/streamerson/transport"
@@ -140,22 +139,4 @@ func (p *publisher) outcome(o outgoing, r transport.Result) {
 		c.err = fromTransport(r.Err, r.Outcome)
 		c.ready <- struct{}{}
 	}
-}
-
-var timerPool = sync.Pool{New: func() any {
-	t := time.NewTimer(time.Hour)
-	t.Stop()
-	return t
-}}
-
-// getTimer and putTimer rely on timers as they are since Go 1.23: no stale tick after Stop or Reset.
-func getTimer(d time.Duration) *time.Timer {
-	t := timerPool.Get().(*time.Timer)
-	t.Reset(d)
-	return t
-}
-
-func putTimer(t *time.Timer) {
-	t.Stop()
-	timerPool.Put(t)
 }

@@ -43,15 +43,19 @@ func (s *Server) join(ctx context.Context) error {
 // receive fetches as much as there are free slots, until ctx ends.
 func (s *Server) receive(ctx context.Context) {
 	s.state.Store(ready)
+	read, wake := context.WithCancel(ctx)
+	defer func() { wake() }()
 	for ctx.Err() == nil {
-		read, wake := context.WithCancel(ctx)
 		broken := s.Ready() != nil
-		if broken { // come back soon to see whether it is mended: an empty stream says nothing
+		switch {
+		case broken: // come back soon to see whether it is mended: an empty stream says nothing
+			wake()
 			read, wake = context.WithTimeout(ctx, 5*receivePause)
+		case read.Err() != nil: // one context serves until it was used to wake a Receive
+			read, wake = context.WithCancel(ctx)
 		}
 		free, credits := s.slots.credit(wake)
 		if free == 0 {
-			wake()
 			select {
 			case <-s.slots.changed:
 			case <-ctx.Done():
@@ -59,7 +63,6 @@ func (s *Server) receive(ctx context.Context) {
 			continue
 		}
 		got, err := s.consumer.Receive(read, free, credits)
-		wake()
 		now := time.Now()
 		for i := range got {
 			h := &handling{delivery: got[i], received: now, stream: s.slots.take(got[i].Stream)}
