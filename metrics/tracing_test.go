@@ -168,7 +168,7 @@ func TestTraceCrossesTheStream(t *testing.T) {
 	}
 	attrs := map[string]string{}
 	for _, a := range append(spans.need(t, "call posts get post").Attributes, spans.need(t, "GET /posts/{id}").Attributes...) {
-		attrs[string(a.Key)] = a.Value.Emit()
+		attrs[string(a.Key)] = a.Value.String()
 	}
 	if attrs["messaging.destination.name"] != "posts" || attrs["streamerson.code"] != "ok" || attrs["streamerson.queue_ms"] == "" || attrs["http.response.status_code"] != "202" {
 		t.Errorf("attributes %v", attrs)
