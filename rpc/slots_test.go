@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,16 +72,16 @@ func TestQuietStreamSavesNoTurns(t *testing.T) {
 		s.free(s.take("a"))
 		s.settled()
 	}
-	// b wakes up: from now on they alternate.
+	// b wakes up: from now on they share.
 	turns := ""
-	for range 6 {
+	for range 12 {
 		_, credits := s.credit(nil)
 		turns += credits[0].Stream
 		s.free(s.take(credits[0].Stream))
 		s.settled()
 	}
-	if turns != "bababa" && turns != "ababab" && turns != "bbabab" {
-		t.Errorf("turns are %s, want them to alternate", turns)
+	if n := strings.Count(turns, "a"); n < 5 || n > 7 {
+		t.Errorf("turns are %s, want half for each", turns)
 	}
 }
 
