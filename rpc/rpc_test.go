@@ -336,6 +336,8 @@ func TestOneWayIsRetriedThenDeadLettered(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
 		if got, want := fmt.Sprint(at), "[0s 10s 30s 1m0s]"; got != want {
 			t.Errorf("attempts at %s, want %s", got, want)
 		}
