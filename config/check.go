@@ -37,11 +37,19 @@ func (c *Config) check(opts Options) []Problem {
 	return k.problems
 }
 
+// missing reports a setting that the program can't do without; where no file was read at all, that is what to tell.
+func (k *checker) missing(path, format string, args ...any) {
+	if k.c.file == "" && len(k.c.source) == 0 {
+		format += "; no configuration file was read: name one with -c"
+	}
+	k.bad(path, format, args...)
+}
+
 func (k *checker) transport(use Use) {
 	t := k.c.Transport
 	if t.URL == "" {
 		if use&UseTransport != 0 {
-			k.bad("transport.url", "a broker is needed; give its address, such as redis://127.0.0.1:6379/0, here or in %sTRANSPORT_URL", EnvPrefix)
+			k.missing("transport.url", "a broker is needed; give its address, such as redis://127.0.0.1:6379/0, here or in %sTRANSPORT_URL", EnvPrefix)
 		}
 		return
 	}
@@ -115,7 +123,7 @@ func (k *checker) gateway(use Use) {
 		k.jwt(g.Auth.JWT)
 	}
 	if use&UseGateway != 0 && len(g.Routes) == 0 {
-		k.bad("gateway.routes", "a gateway needs at least one route, such as - {match: POST /posts, stream: posts}")
+		k.missing("gateway.routes", "a gateway needs at least one route, such as - {match: POST /posts, stream: posts}")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
 func (k *checker) routes() {
@@ -106,12 +107,14 @@ func (k *checker) worker(use Use) {
 	if w.Slots < 1 {
 		k.bad("worker.slots", "this must be at least 1")
 	}
-	k.positive("worker.lease", w.Lease)
+	if w.Lease < Duration(100*time.Millisecond) {
+		k.bad("worker.lease", "%s leaves no time to renew it; write at least 100ms", w.Lease)
+	}
 	if w.MaxAttempts < 1 {
 		k.bad("worker.max_attempts", "this must be at least 1")
 	}
 	if use&UseWorker != 0 && len(w.Streams) == 0 {
-		k.bad("worker.streams", "a worker needs at least one stream, such as - name: posts")
+		k.missing("worker.streams", "a worker needs at least one stream, such as - name: posts")
 	}
 	first, sum := map[string]int{}, 0
 	for i, s := range w.Streams {

@@ -197,6 +197,18 @@ func TestEnvNamesAreUnambiguous(t *testing.T) {
 	}
 }
 
+func TestDifferences(t *testing.T) {
+	a := mustParse(t, "gateway: {listen: ':1', routes: [{match: GET /a, stream: s}]}\nworker: {slots: 1}\n")
+	b := mustParse(t, "gateway: {listen: ':1', routes: [{match: GET /b, stream: s}], limits: {body: 1}}\nworker: {slots: 2}\n")
+	want := []string{"gateway.limits.body", "gateway.routes", "worker.slots"}
+	if got := Differences(a, b); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if got := Differences(a, a); len(got) != 0 {
+		t.Errorf("a configuration differs from itself in %v", got)
+	}
+}
+
 func TestShowHidesSecrets(t *testing.T) {
 	c := mustParse(t, "transport: {url: 'redis://u:hunter2@h:1/0?sentinel_password=hunter3', params: {password: hunter4, db: 1}}\n")
 	out, err := c.YAML()
