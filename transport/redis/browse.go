@@ -16,7 +16,7 @@ func (d *Driver) Browse(ctx context.Context, stream, after string, limit int) ([
 		return nil, err
 	}
 	if err := transport.CheckName(stream); err != nil {
-		return nil, failMsg(transport.CodeInvalid, "browse", stream, err.(*transport.Error).Msg)
+		return nil, failMsg(transport.CodeInvalid, "browse", stream, nameMsg(err))
 	}
 	from := "-"
 	if after != "" {
@@ -59,7 +59,7 @@ func (d *Driver) Remove(ctx context.Context, stream string, ids []string) (int, 
 		return 0, err
 	}
 	if err := transport.CheckName(stream); err != nil {
-		return 0, failMsg(transport.CodeInvalid, "remove", stream, err.(*transport.Error).Msg)
+		return 0, failMsg(transport.CodeInvalid, "remove", stream, nameMsg(err))
 	}
 	if len(ids) == 0 {
 		return 0, nil

@@ -51,7 +51,7 @@ func (c *consumer) script(ctx context.Context, limit int, claim bool) ([]transpo
 		if err != nil {
 			return all, err
 		}
-		ds, redelivered, deleted, err := c.rows(v, part, limit)
+		ds, redelivered, deleted, err := c.rows(v, part)
 		all = append(all, ds...)
 		if claim {
 			c.report(part, redelivered, deleted)

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -39,7 +40,7 @@ type consumer struct {
 	wants     []want
 	args      []any
 	entries   []entry
-	busy      bool // the last read left something behind: read exact counts next
+	busy      bool // several streams may have messages: read exact counts first
 	restored  time.Time
 	failedAt  time.Time
 	reading   atomic.Int64 // counts reads, so that a wake-up hits the one it is meant for
@@ -76,17 +77,17 @@ func (d *Driver) Join(_ context.Context, sub transport.Subscription) (transport.
 		return nil, err
 	}
 	if err := transport.CheckName(sub.Group); err != nil {
-		return nil, failMsg(transport.CodeInvalid, "join", "", "group: "+err.(*transport.Error).Msg)
+		return nil, failMsg(transport.CodeInvalid, "join", "", "group: "+nameMsg(err))
 	}
 	c := &consumer{
 		d: d, group: sub.Group, name: sub.Consumer, lease: sub.Lease, gone: make(chan struct{}),
-		byName: map[string]*consumerStream{}, byKey: map[string]int{},
+		byName: map[string]*consumerStream{}, byKey: map[string]int{}, busy: true,
 	}
 	if c.name == "" {
 		c.name = "c-" + newInstance()
 	}
 	if err := transport.CheckName(c.name); err != nil {
-		return nil, failMsg(transport.CodeInvalid, "join", "", "consumer: "+err.(*transport.Error).Msg)
+		return nil, failMsg(transport.CodeInvalid, "join", "", "consumer: "+nameMsg(err))
 	}
 	if c.lease == 0 {
 		c.lease = transport.DefaultLease
@@ -94,6 +95,8 @@ func (d *Driver) Join(_ context.Context, sub transport.Subscription) (transport.
 	if c.lease < minLease {
 		return nil, failMsg(transport.CodeInvalid, "join", "", "a lease of "+c.lease.String()+" is too short; at least "+minLease.String()+" is needed")
 	}
+	// Others see from the name when what this consumer holds is free for them.
+	c.name += "@" + strconv.FormatInt(c.lease.Milliseconds(), 10) + "ms"
 	c.link = openLink(d.set, true)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -108,19 +111,8 @@ func (d *Driver) Join(_ context.Context, sub transport.Subscription) (transport.
 // claimEvery is a quarter of the lease, at most half a second.
 func (c *consumer) claimEvery() time.Duration { return min(c.lease/4, maxClaimEvery) }
 
-// claimSoon makes the next Receive, or a blocked one at its next turn, look for free deliveries after wait.
-func (c *consumer) claimSoon(wait time.Duration) {
-	at := time.Now().Add(wait).UnixNano()
-	for {
-		old := c.nextClaim.Load()
-		if old <= at {
-			return
-		}
-		if c.nextClaim.CompareAndSwap(old, at) {
-			return
-		}
-	}
-}
+// claimSoon makes the next Receive, or a blocked one at its next turn, look for free deliveries.
+func (c *consumer) claimSoon() { c.nextClaim.Store(0) }
 
 // take turns the credits into what to read, in their order, and keeps the list of what is served.
 func (c *consumer) take(limit int, credits []transport.Credit) error {
@@ -131,9 +123,14 @@ func (c *consumer) take(limit int, credits []transport.Credit) error {
 		if cs == nil {
 			st := c.d.stream(cr.Stream)
 			if st == nil {
-				return failMsg(transport.CodeNotFound, "receive", cr.Stream, "the stream was not ensured by this driver: call Ensure first")
+				// Somebody else may have ensured it. If so it is read; if not, it isn't made.
+				if err := transport.CheckName(cr.Stream); err != nil {
+					return failMsg(transport.CodeInvalid, "receive", cr.Stream, nameMsg(err))
+				}
+				n := strings.Clone(cr.Stream)
+				st = &streamState{name: n, key: streamKey(n)}
 			}
-			cs = &consumerStream{c: c, st: st, cursor: "0-0"}
+			cs = &consumerStream{c: c, st: st, cursor: "-"}
 			c.byName[st.name] = cs
 		}
 		if !changed && c.served[i] != cs {

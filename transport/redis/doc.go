@@ -43,5 +43,6 @@
 // what vanished is made again. Every 30 s consumers that hold nothing and were not seen for a minute are deleted. MAXLEN is
 // only used on lanes.
 //
-// Release takes delays up to the lease; longer ones aren't possible, so ReleaseDelay is not claimed. A lane is capped exactly.
+// A consumer's name in Redis ends with its lease ("NAME@3000ms"), so that others know when what it holds is free. Release with
+// a delay isn't possible (XCLAIM only makes entries older), and is refused. A lane is capped exactly.
 package redis

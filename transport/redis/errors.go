@@ -78,8 +78,12 @@ func failMsg(code transport.Code, op, stream, msg string) *transport.Error {
 	return &transport.Error{Code: code, Op: op, Stream: stream, Msg: msg}
 }
 
-func ctxFail(op, stream string, ctx context.Context) *transport.Error {
-	return &transport.Error{Code: transport.CodeOf(ctx.Err()), Op: op, Stream: stream, Err: ctx.Err()}
+// nameMsg is what CheckName said, without its own prefix.
+func nameMsg(err error) string {
+	if e, ok := errors.AsType[*transport.Error](err); ok {
+		return e.Msg
+	}
+	return err.Error()
 }
 
 // connFail is a lost connection, whatever its form: the caller can do nothing but wait for the broker.

@@ -51,7 +51,7 @@ func Open(ctx context.Context, u *url.URL, opts transport.Options) (transport.Dr
 	case <-ctx.Done():
 		d.links.cmd.abort()
 		<-checked
-		err = ctxFail("open", "", ctx)
+		err = fail("open", "", ctx.Err())
 	}
 	if err != nil {
 		_ = d.links.cmd.close()

@@ -72,7 +72,7 @@ func (b *batch) add(ctx context.Context, m *transport.Message, r *transport.Resu
 	st := b.d.stream(m.Stream)
 	if st == nil {
 		if err := transport.CheckName(m.Stream); err != nil {
-			*r = rejected(failMsg(transport.CodeInvalid, b.op, m.Stream, err.(*transport.Error).Msg))
+			*r = rejected(failMsg(transport.CodeInvalid, b.op, m.Stream, nameMsg(err)))
 			return
 		}
 		b.adds = append(b.adds, pending{add: newStreamAdd(streamKey(m.Stream), m.Body), msg: m, result: r})
@@ -176,7 +176,7 @@ func (b *batch) restore(ctx context.Context, part []pending) {
 			again = append(again, p)
 		}
 	}
-	if err := b.d.recreate(ctx, states, ""); err != nil {
+	if _, err := b.d.recreate(ctx, states); err != nil {
 		return
 	}
 	cmds := make([]goredis.Cmder, len(again))

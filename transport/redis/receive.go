@@ -26,9 +26,9 @@ const (
 	clusterPause = 20 * time.Millisecond
 )
 
-// Receive reads by this plan: what is free for the taking first (every quarter of a lease); then one blocked XREADGROUP
-// over all streams with credit, whose COUNT, which Redis counts for each stream, is the share of max that each stream may
-// have, at least 1; and while that leaves something behind, a script that reads exact counts in the order of the credits.
+// Receive reads by this plan: what is free for the taking first (every quarter of a lease). While several streams have
+// messages, a script reads exact counts in the order of the credits. Once that finds nothing, one blocked XREADGROUP waits on
+// all streams with credit; its COUNT, which Redis counts for each stream, is the share of max that each may have, at least 1.
 func (c *consumer) Receive(ctx context.Context, limit int, credits []transport.Credit) ([]transport.Delivery, error) {
 	c.inRead.Lock()
 	defer c.inRead.Unlock()
@@ -104,7 +104,7 @@ func (c *consumer) once(ctx context.Context, limit int) ([]transport.Delivery, e
 	}
 	if c.busy && len(c.wants) > 1 {
 		ds, err := c.poll(ctx, limit)
-		c.busy = len(ds) >= limit
+		c.busy = len(ds) > 0
 		if len(ds) > 0 || err != nil {
 			return ds, err
 		}
@@ -178,17 +178,9 @@ func (c *consumer) blockCluster(ctx context.Context, limit int) ([]transport.Del
 // deliver turns what was read into deliveries; what is beyond the limit goes back.
 func (c *consumer) deliver(ctx context.Context, limit, count int) []transport.Delivery {
 	n := min(len(c.entries), limit)
-	c.busy = len(c.wants) > 1 && len(c.entries) > limit
-	if !c.busy && len(c.wants) > 1 {
-		per := 0
-		for i, e := range c.entries { // entries of one stream are together
-			if i == 0 || c.entries[i-1].stream != e.stream {
-				per = 0
-			}
-			if per++; per == count && count < c.wants[e.stream].n {
-				c.busy = true
-			}
-		}
+	c.busy = false
+	for i, e := range c.entries { // entries of one stream are together
+		c.busy = c.busy || e.stream != c.entries[0].stream || i+1 == count && count < c.wants[e.stream].n
 	}
 	if len(c.entries) > limit {
 		c.giveBack(ctx, c.entries[limit:])
@@ -228,7 +220,7 @@ func (c *consumer) giveBack(ctx context.Context, surplus []entry) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wakeMost)
 	defer cancel()
 	_, _ = c.d.cmd.do(ctx, cmds, 0)
-	c.claimSoon(0)
+	c.claimSoon()
 }
 
 // wakeUp ends the blocked read with the given number, if it still goes on.
@@ -257,7 +249,8 @@ func (d *Driver) wake(l *link, blocked func() bool) {
 	}
 }
 
-// restore makes the streams and groups again that this consumer reads, not more often than each restorePause.
+// restore makes the streams and groups again that this consumer reads and this driver ensured, not more often than each
+// restorePause.
 func (c *consumer) restore(ctx context.Context) error {
 	if wait := restorePause - time.Since(c.restored); wait > 0 {
 		select {
@@ -270,16 +263,25 @@ func (c *consumer) restore(ctx context.Context) error {
 		}
 	}
 	c.restored = time.Now()
-	states := make([]*streamState, len(c.wants))
-	for i, w := range c.wants {
-		states[i] = w.cs.st
-		w.cs.cursor = "0-0"
+	var states []*streamState
+	var missing *streamState
+	for _, w := range c.wants {
+		w.cs.cursor = "-"
+		if st := c.d.stream(w.cs.st.name); st != nil && c.d.ensured(st, c.group) {
+			states = append(states, st)
+		} else {
+			missing = w.cs.st
+		}
 	}
-	return c.d.recreate(ctx, states, c.group)
+	made, err := c.d.recreate(ctx, states)
+	if err == nil && made == 0 && missing != nil {
+		return failMsg(transport.CodeNotFound, "receive", missing.name, "the stream or its group "+c.group+" does not exist: call Ensure")
+	}
+	return err
 }
 
 // rows reads what claimScript and pollScript answer.
-func (c *consumer) rows(v any, wants []want, limit int) (ds []transport.Delivery, redelivered, deleted []int64, err error) {
+func (c *consumer) rows(v any, wants []want) (ds []transport.Delivery, redelivered, deleted []int64, err error) {
 	rows, _ := v.([]any)
 	redelivered, deleted = make([]int64, len(wants)), make([]int64, len(wants))
 	now := time.Now().UnixNano()

@@ -26,29 +26,35 @@ local function body(f)
 end
 `
 
-// claimScript takes over what has been idle for a lease. KEYS: streams. ARGV: group, consumer, lease in ms, most in all,
-// then for each key its credit and cursor. Answers for each key {cursor, deleted, id, body, deliveries, …}, or the error's
-// text in place of the cursor. A long list of busy entries may hide an idle one: up to 16 steps are taken through it, and
-// the cursor remembers where.
+// claimScript takes over what has been idle for its owner's lease. KEYS: streams. ARGV: group, consumer, our lease in ms,
+// most in all, then for each key its credit and cursor. Answers for each key {cursor, deleted, id, body, deliveries, …}, or
+// the error's text in place of the cursor. Consumers may have different leases, so each has its own in its name, and
+// XAUTOCLAIM, which knows only one, is no use; like it, XCLAIM drops what was deleted. Up to 1,600 pending entries are
+// looked at in one call, and the cursor remembers where to go on.
 var claimScript = newScript(bodyLua + `
 local left, out = tonumber(ARGV[4]), {}
 for i, key in ipairs(KEYS) do
   local want, cursor, got, deleted = math.min(tonumber(ARGV[3+2*i]), left), ARGV[4+2*i], {}, 0
-  local steps = 0
-  while want > 0 and steps < 16 do
-    steps = steps + 1
-    local r = redis.pcall('XAUTOCLAIM', key, ARGV[1], ARGV[2], ARGV[3], cursor, 'COUNT', want)
-    if r.err then cursor = r.err; break end
-    cursor = r[1]
-    if r[3] then deleted = deleted + #r[3] end
-    for _, e in ipairs(r[2]) do
-      if e then
-        local p = redis.call('XPENDING', key, ARGV[1], e[1], e[1], 1)
-        got[#got+1] = e[1]; got[#got+1] = body(e[2]); got[#got+1] = p[1] and p[1][4] or 1
-        want = want - 1; left = left - 1
+  local pages = 0
+  while want > 0 and pages < 16 do
+    pages = pages + 1
+    local p = redis.pcall('XPENDING', key, ARGV[1], 'IDLE', 100, cursor, '+', 100)
+    if p.err then cursor = p.err; break end
+    for _, e in ipairs(p) do
+      cursor = '(' .. e[1]
+      local lease = tonumber(string.match(e[2], '@(%d+)ms$') or ARGV[3])
+      if e[3] >= lease then
+        local r = redis.call('XCLAIM', key, ARGV[1], ARGV[2], lease, e[1])
+        if r[1] then
+          got[#got+1] = e[1]; got[#got+1] = body(r[1][2]); got[#got+1] = e[4] + 1
+          want = want - 1; left = left - 1
+          if want == 0 then break end
+        else
+          deleted = deleted + 1
+        end
       end
     end
-    if cursor == '0-0' then break end
+    if #p < 100 and want > 0 then cursor = '-'; break end
   end
   local row = {cursor, deleted}
   for _, v in ipairs(got) do row[#row+1] = v end
@@ -204,7 +210,7 @@ end
 return 0`)
 
 // laneScript makes sure that a lane exists and tells the id after which its new messages come. KEYS: lane. ARGV: time to
-// live in ms, "1" to insist on a new lane. Answers {id, 1 if it was created}. An entry that is trimmed as it is added leaves
+// live in ms. Answers {id, 1 if it was created}. An entry that is trimmed as it is added leaves
 // an empty stream whose last id is known. Under full memory this is refused, as every XADD is.
 var laneScript = newScript(`
 local id, created = false, 0

@@ -79,7 +79,11 @@ func (d *Driver) extraSent(err error) {
 func (c *consumer) Settle(ctx context.Context, items []transport.Settlement, errs []error) {
 	d := c.d
 	clear(errs)
-	if err := d.check("settle"); err != nil {
+	err := d.check("settle")
+	if c.closed.Load() {
+		err = failMsg(transport.CodeClosed, "settle", "", "the consumer is closed")
+	}
+	if err != nil {
 		for i := range errs {
 			errs[i] = err
 		}
@@ -148,8 +152,12 @@ func (c *consumer) claimSelf(ctx context.Context, items []transport.Settlement, 
 			}
 		case transport.Extend:
 		case transport.Release:
-			// Idle for as much of the lease as makes it free after the delay; longer than the lease isn't possible.
-			idle = c.lease - min(max(s.Delay, 0), c.lease)
+			if s.Delay > 0 {
+				// XCLAIM can only make an entry older than it is: a delay beyond the lease isn't possible.
+				errs[i] = failMsg(transport.CodeUnsupported, "settle", s.Delivery.Stream, "Redis can't release with a delay")
+				continue
+			}
+			idle = c.lease
 		default:
 			errs[i] = failMsg(transport.CodeInvalid, "settle", s.Delivery.Stream, "the settlement has no verb")
 			continue
@@ -194,7 +202,7 @@ func (c *consumer) claimSelf(ctx context.Context, items []transport.Settlement, 
 	}
 	for i := range items {
 		if items[i].Verb == transport.Release && errs[i] == nil {
-			c.claimSoon(min(items[i].Delay, c.lease))
+			c.claimSoon()
 		}
 	}
 }

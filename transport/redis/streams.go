@@ -70,7 +70,7 @@ func (d *Driver) Ensure(ctx context.Context, specs []transport.StreamSpec) error
 	for _, s := range specs {
 		for _, n := range append([]string{s.Stream}, s.Groups...) {
 			if err := transport.CheckName(n); err != nil {
-				return failMsg(transport.CodeInvalid, "ensure", s.Stream, err.(*transport.Error).Msg)
+				return failMsg(transport.CodeInvalid, "ensure", s.Stream, nameMsg(err))
 			}
 		}
 		if s.MaxBacklog < 0 {
@@ -81,29 +81,28 @@ func (d *Driver) Ensure(ctx context.Context, specs []transport.StreamSpec) error
 	for i, s := range specs {
 		states[i] = d.remember(s)
 	}
-	_, err := d.create(ctx, "ensure", states, "")
+	_, err := d.create(ctx, "ensure", states)
 	return err
 }
 
-// create makes the streams' groups, and group if it is named, where they don't exist. It returns how many groups or
-// streams of each name were made.
-func (d *Driver) create(ctx context.Context, op string, states []*streamState, group string) (made []*streamState, err error) {
+// ensured reports whether this driver was asked for the group.
+func (d *Driver) ensured(st *streamState, group string) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return st.groups[group]
+}
+
+// create makes the streams' groups where they don't exist, and returns the streams of which something was made.
+func (d *Driver) create(ctx context.Context, op string, states []*streamState) (made []*streamState, err error) {
 	var cmds []goredis.Cmder
 	var owner []*streamState
 	d.mu.RLock()
 	for _, st := range states {
-		groups := make([]string, 0, len(st.groups)+1)
 		for g := range st.groups {
-			groups = append(groups, g)
-		}
-		if group != "" && !st.groups[group] {
-			groups = append(groups, group)
-		}
-		for _, g := range groups {
 			cmds = append(cmds, goredis.NewStatusCmd(context.Background(), "xgroup", "create", st.key, g, "0", "mkstream"))
 			owner = append(owner, st)
 		}
-		if len(groups) == 0 {
+		if len(st.groups) == 0 {
 			cmds = append(cmds, call{script: streamScript, keys: []string{st.key}}.command("eval", streamScript.src))
 			owner = append(owner, st)
 		}
@@ -129,18 +128,16 @@ func (d *Driver) create(ctx context.Context, op string, states []*streamState, g
 	return made, err
 }
 
-// recreate makes vanished streams and groups again and reports it.
-func (d *Driver) recreate(ctx context.Context, states []*streamState, group string) error {
-	made, err := d.create(ctx, "recreate", states, group)
-	last := ""
-	for _, st := range made {
-		if st.name != last {
+// recreate makes vanished streams and groups again, and reports it and how many.
+func (d *Driver) recreate(ctx context.Context, states []*streamState) (int, error) {
+	made, err := d.create(ctx, "recreate", states)
+	for i, st := range made {
+		if i == 0 || st != made[i-1] {
 			d.event(transport.Event{Kind: transport.EventRecreated, Stream: st.name, N: 1})
 			d.log.warn("recreated", "streamerson: a stream or group had vanished from Redis and was made again", "stream", st.name)
 		}
-		last = st.name
 	}
-	return err
+	return len(made), err
 }
 
 // lane is parseLane, remembered: one gateway's address comes back with every reply.
@@ -240,7 +237,7 @@ func (d *Driver) Lag(ctx context.Context, stream, group string) (transport.Lag, 
 	}
 	for _, n := range []string{stream, group} {
 		if err := transport.CheckName(n); err != nil {
-			return transport.Lag{}, failMsg(transport.CodeInvalid, "lag", stream, err.(*transport.Error).Msg)
+			return transport.Lag{}, failMsg(transport.CodeInvalid, "lag", stream, nameMsg(err))
 		}
 	}
 	v, err := d.eval(ctx, "lag", stream, call{script: lagScript, keys: []string{streamKey(stream), presenceKey(stream, group)}, args: []any{group}})

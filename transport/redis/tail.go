@@ -14,6 +14,8 @@ const (
 	// still there.
 	laneTTL   = 30 * time.Second
 	laneEvery = time.Second
+	// sharedTTL is shorter, for nobody deletes a shared lane: a sender is told soon that nobody reads it any more.
+	sharedTTL = 4 * time.Second
 )
 
 // tailer is one reader of a lane.
@@ -38,8 +40,11 @@ func (d *Driver) Tail(ctx context.Context, spec transport.TailSpec) (transport.T
 	if err := d.check("tail"); err != nil {
 		return nil, err
 	}
+	if spec.Name == "" && !spec.Shared {
+		spec.Name = "lane"
+	}
 	if err := transport.CheckName(spec.Name); err != nil {
-		return nil, failMsg(transport.CodeInvalid, "tail", "", err.(*transport.Error).Msg)
+		return nil, failMsg(transport.CodeInvalid, "tail", "", nameMsg(err))
 	}
 	if spec.MaxLen < 0 {
 		return nil, failMsg(transport.CodeInvalid, "tail", spec.Name, "MaxLen is negative; 0 means the default")
@@ -59,7 +64,7 @@ func (d *Driver) Tail(ctx context.Context, spec transport.TailSpec) (transport.T
 		t.address = laneAddress(d.instance, spec.Name, int(d.tails.serial.Add(1)), maxLen)
 		l.key = t.address
 	}
-	start, _, err := d.attach(ctx, l.key)
+	start, _, err := d.attach(ctx, l)
 	if err != nil {
 		return nil, err
 	}
@@ -71,8 +76,8 @@ func (d *Driver) Tail(ctx context.Context, spec transport.TailSpec) (transport.T
 }
 
 // attach makes sure that the lane is there, renews it, and returns the id after which its new messages come.
-func (d *Driver) attach(ctx context.Context, key string) (id string, created bool, err error) {
-	v, err := d.eval(ctx, "tail", key, call{script: laneScript, keys: []string{key}, args: []any{laneTTL.Milliseconds()}})
+func (d *Driver) attach(ctx context.Context, l *lane) (id string, created bool, err error) {
+	v, err := d.eval(ctx, "tail", l.key, call{script: laneScript, keys: []string{l.key}, args: []any{l.ttl().Milliseconds()}})
 	if err == nil {
 		err = asError(v[0])
 	}
@@ -84,7 +89,7 @@ func (d *Driver) attach(ctx context.Context, key string) (id string, created boo
 		id, _ = row[0].(string)
 	}
 	if id == "" {
-		return "", false, failMsg(transport.CodeInternal, "tail", key, "the lane's id can't be understood")
+		return "", false, failMsg(transport.CodeInternal, "tail", l.key, "the lane's id can't be understood")
 	}
 	return id, asInt(row[1]) == 1, nil
 }

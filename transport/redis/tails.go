@@ -34,6 +34,13 @@ type lane struct {
 	read, size int
 }
 
+func (l *lane) ttl() time.Duration {
+	if l.shared {
+		return sharedTTL
+	}
+	return laneTTL
+}
+
 // tails reads all lanes of the driver over one connection, in one goroutine that begins with the first lane.
 type tails struct {
 	d      *Driver
@@ -361,7 +368,7 @@ func (ts *tails) renew(ctx context.Context) {
 			ts.trim(l)
 		}
 		lanes = append(lanes, l)
-		cmds = append(cmds, goredis.NewIntCmd(context.Background(), "pexpire", l.key, laneTTL.Milliseconds()))
+		cmds = append(cmds, goredis.NewIntCmd(context.Background(), "pexpire", l.key, l.ttl().Milliseconds()))
 	}
 	ts.mu.Unlock()
 	for _, l := range lanes {
@@ -380,7 +387,7 @@ func (ts *tails) renew(ctx context.Context) {
 		if c := cmds[i].(*goredis.IntCmd); c.Err() != nil || c.Val() != 0 {
 			continue
 		}
-		id, created, err := ts.d.attach(ctx, l.key)
+		id, created, err := ts.d.attach(ctx, l)
 		if err != nil {
 			ts.d.log.warn("lane", "streamerson: a reply lane is gone and can't be made again", "err", err)
 			continue

@@ -177,7 +177,7 @@ func tlsConfig(files map[string]string, addr string) (*tls.Config, error) {
 		c.ServerName = name
 	}
 	if path := files["tls_ca"]; path != "" {
-		pem, err := os.ReadFile(path)
+		pem, err := os.ReadFile(path) //nolint:gosec // the file that the user names
 		if err != nil {
 			return nil, bad("tls_ca: %v", err)
 		}
