@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"maps"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -59,7 +60,7 @@ func (c *children[C]) add(k key) C {
 	}
 	// Copied at each addition: there are few, and readers then need no lock. The strings are copied too, because a caller's
 	// may be a part of a whole frame.
-	k = key{stream: clone(k.stream), function: clone(k.function)}
+	k = key{stream: strings.Clone(k.stream), function: strings.Clone(k.function)}
 	child := c.build(k)
 	next := make(map[key]C, len(old)+1)
 	maps.Copy(next, old)

@@ -13,9 +13,6 @@ import (
 // maxLabel bounds a label value in bytes: a name on the wire may have 8 KiB.
 const maxLabel = 128
 
-// clone copies s for a map's key, apart from the frame that it may be a part of.
-func clone(s string) string { return strings.Clone(s) }
-
 // label makes any string a label value: valid UTF-8 (client_golang panics on others) of bounded length.
 func label(s string) string {
 	if len(s) > maxLabel {

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/sourcecontextpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -97,6 +98,11 @@ func TestTypedMessageByJSON(t *testing.T) {
 		}
 	}
 	// JSON fields of a newer caller are passed over, as in every other format.
+	source := typed(echo[*sourcecontextpb.SourceContext])
+	if resp, err := source(t.Context(), &Request{ContentType: ContentTypeJSON, Body: []byte(`{"fileName":"a","fromTheFuture":{"x":1}}`)}); err != nil || !strings.Contains(string(resp.Body), `"a"`) {
+		t.Errorf("an unknown field: %+v %v", resp, err)
+	}
+	// What is no message is answered in JSON, whatever the caller spoke.
 	s := typed(func(_ context.Context, v *wrapperspb.StringValue) (user, error) { return user{Name: v.Value}, nil })
 	resp, err := s(t.Context(), &Request{ContentType: ContentTypeProtobuf, Body: mustProto(t, wrapperspb.String("eve"))})
 	if err != nil || resp.ContentType != ContentTypeJSON || !strings.Contains(string(resp.Body), `"name":"eve"`) {

@@ -74,6 +74,16 @@ func TestTimeout(t *testing.T) {
 		if rpc.CodeOf(err) != rpc.CodeDeadlineExceeded || time.Since(start) != time.Second {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
+		// The cause is told even when the handler names another, or had a caller with a later deadline.
+		later, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		_, err = Timeout(time.Second)(func(ctx context.Context, _ *rpc.Request) (*rpc.Response, error) {
+			<-ctx.Done()
+			return nil, errors.New("query interrupted")
+		})(later, &rpc.Request{})
+		if e, ok := errors.AsType[*rpc.Error](err); !ok || e.Code != rpc.CodeDeadlineExceeded || e.Origin != rpc.OriginRuntime {
+			t.Errorf("%#v", err)
+		}
 		// The caller's own end, and a result in time, are left as they are.
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()

@@ -21,7 +21,7 @@ type badFrame struct {
 	Offset int    `json:"offset"`
 }
 
-func expand(t *testing.T, s string) []byte {
+func expand(t testing.TB, s string) []byte {
 	t.Helper()
 	var out []byte
 	s = strings.ReplaceAll(s, " ", "")
@@ -55,7 +55,8 @@ func expand(t *testing.T, s string) []byte {
 	return out
 }
 
-func TestBadFrames(t *testing.T) {
+func badFrames(t testing.TB) []badFrame {
+	t.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", "bad.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -64,8 +65,12 @@ func TestBadFrames(t *testing.T) {
 	if err := json.Unmarshal(b, &frames); err != nil {
 		t.Fatal(err)
 	}
+	return frames
+}
+
+func TestBadFrames(t *testing.T) {
 	seen := map[wire.Reason]bool{}
-	for _, f := range frames {
+	for _, f := range badFrames(t) {
 		t.Run(f.Name, func(t *testing.T) {
 			frame := expand(t, f.Frame)
 			e := wire.Envelope{Kind: wire.KindReply, Function: "left over", Headers: make(wire.Header, 2)}
