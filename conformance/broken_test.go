@@ -144,22 +144,36 @@ func acksHighest(ctx context.Context, c *brokenConsumer, batch []transport.Settl
 	}
 }
 
+// prefetches keeps every promise but one: it fetches one more of each stream than there is credit, and keeps it.
 func prefetches(ctx context.Context, c *brokenConsumer, max int, credits []transport.Credit) ([]transport.Delivery, error) {
-	if len(c.spare) == 0 {
-		more := make([]transport.Credit, len(credits))
-		for i, cr := range credits {
-			more[i] = transport.Credit{Stream: cr.Stream, Max: cr.Max * 2}
+	more := make([]transport.Credit, len(credits))
+	for i, cr := range credits {
+		more[i] = transport.Credit{Stream: cr.Stream, Max: cr.Max + 1}
+	}
+	for {
+		left := map[string]int{}
+		for _, cr := range credits {
+			left[cr.Stream] += cr.Max
 		}
-		ds, err := c.Consumer.Receive(ctx, max*2, more)
+		var out, kept []transport.Delivery
+		for _, x := range c.spare {
+			if len(out) < max && left[x.Stream] > 0 {
+				left[x.Stream]--
+				out = append(out, x)
+			} else {
+				kept = append(kept, x)
+			}
+		}
+		c.spare = kept
+		if len(out) > 0 {
+			return out, nil
+		}
+		ds, err := c.Consumer.Receive(ctx, max+len(credits), more)
 		if err != nil {
 			return nil, err
 		}
-		c.spare = ds
+		c.spare = append(c.spare, ds...)
 	}
-	n := min(max, len(c.spare))
-	out := c.spare[:n]
-	c.spare = c.spare[n:]
-	return out, nil
 }
 
 func ignoresZero(ctx context.Context, c *brokenConsumer, max int, credits []transport.Credit) ([]transport.Delivery, error) {

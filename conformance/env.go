@@ -180,6 +180,17 @@ func (e *Env) receive(c transport.Consumer, n int, streams ...string) []transpor
 
 func (e *Env) receiveWithin(c transport.Consumer, d time.Duration, n int, streams ...string) []transport.Delivery {
 	e.Helper()
+	return e.collect(c, d, n, func([]transport.Delivery) {}, streams...)
+}
+
+// drain is receiveWithin that acks what came at once, so that no lease of its own ends while it waits for the rest.
+func (e *Env) drain(c transport.Consumer, d time.Duration, n int, streams ...string) []transport.Delivery {
+	e.Helper()
+	return e.collect(c, d, n, func(ds []transport.Delivery) { e.ack(c, ds...) }, streams...)
+}
+
+func (e *Env) collect(c transport.Consumer, d time.Duration, n int, each func([]transport.Delivery), streams ...string) []transport.Delivery {
+	e.Helper()
 	ctx, cancel := e.ctx(d)
 	defer cancel()
 	var got []transport.Delivery
@@ -192,6 +203,7 @@ func (e *Env) receiveWithin(c transport.Consumer, d time.Duration, n int, stream
 		if len(ds) == 0 || len(ds) > left {
 			e.Fatalf("Receive with max %d returned %d deliveries", left, len(ds))
 		}
+		each(ds)
 		got = append(got, ds...)
 	}
 	return got

@@ -65,7 +65,7 @@ func wipe(e *Env) {
 	d, sender := e.open(), e.open()
 	s := e.stream(d, group)
 	e.ensure(sender, transport.StreamSpec{Stream: s, Groups: []string{group}})
-	c, t := e.join(d, group, longLease), e.tail(d, transport.TailSpec{})
+	c, t := e.join(d, group, longLease), e.tail(d, transport.TailSpec{Name: "lane"})
 	e.after(sender, c, s, e.h.Broker.Wipe)
 	e.laneWorks(sender, t)
 }
@@ -90,7 +90,7 @@ func restart(e *Env) {
 	e.ensure(sender, transport.StreamSpec{Stream: s, Groups: []string{group}}, transport.StreamSpec{Stream: kept, Groups: []string{group}})
 	want := numbered(100)
 	e.publish(sender, kept, want...)
-	c, t := e.join(d, group, longLease), e.tail(d, transport.TailSpec{})
+	c, t := e.join(d, group, longLease), e.tail(d, transport.TailSpec{Name: "lane"})
 	e.after(sender, c, s, e.h.Broker.Restart)
 	e.laneWorks(sender, t)
 	if d.Capabilities().Durability < transport.DurabilityProcess {

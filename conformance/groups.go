@@ -138,20 +138,30 @@ func concurrentEnsure(e *Env) {
 func missingStream(e *Env) {
 	d := e.open()
 	missing, s := e.name(), e.stream(d)
-	ctx, cancel := e.ctx(patience)
-	defer cancel()
 	c := e.join(d, group, longLease)
+	lag := func(stream string) error {
+		ctx, cancel := e.ctx(patience)
+		defer cancel()
+		_, err := d.Lag(ctx, stream, group)
+		return err
+	}
+	receive := func(stream string) error {
+		ctx, cancel := e.ctx(time.Second)
+		defer cancel()
+		_, err := c.Receive(ctx, 1, creditsFor(1, stream))
+		return err
+	}
 	for range 2 {
 		e.refuse(d, transport.Message{Stream: missing, Body: []byte("x")}, transport.CodeNotFound)
-		_, err := d.Lag(ctx, missing, group)
-		e.wantCode("lag of a missing stream", err, transport.CodeNotFound)
-		_, err = d.Lag(ctx, s, group)
-		e.wantCode("lag of a missing group", err, transport.CodeNotFound)
-		_, err = c.Receive(ctx, 1, creditsFor(1, missing))
-		e.wantCode("receive from a missing stream", err, transport.CodeNotFound)
-		_, err = c.Receive(ctx, 1, creditsFor(1, s))
-		e.wantCode("receive for a missing group", err, transport.CodeNotFound)
+		for what, err := range map[string]error{
+			"lag of a missing stream": lag(missing), "receive from a missing stream": receive(missing),
+			"lag of a missing group": lag(s), "receive for a missing group": receive(s),
+		} {
+			e.wantCode(what, err, transport.CodeNotFound)
+		}
 	}
+	ctx, cancel := e.ctx(patience)
+	defer cancel()
 	for _, bad := range []string{"", "a b", "a/b", ".a", "-a", "ä", "a\n", "a:b", "*", strings.Repeat("x", 201)} {
 		ok := e.name()
 		e.wantCode(fmt.Sprintf("ensuring stream %.20q", bad), d.Ensure(ctx, []transport.StreamSpec{{Stream: ok}, {Stream: bad}}), transport.CodeInvalid)

@@ -89,7 +89,7 @@ func staleSettle(e *Env) {
 		return
 	}
 	s := e.stream(d, group)
-	a, b := e.join(d, group, shortLease), e.join(d, group, longLease)
+	a, b := e.join(d, group, shortLease), e.join(d, group, shortLease)
 	e.publish(d, s, "x")
 	first := e.receive(a, 1, s)[0]
 	second := e.receiveWithin(b, shortLease+takeover, 1, s)[0]
@@ -100,9 +100,9 @@ func staleSettle(e *Env) {
 		e.wantCode("ack by the first owner", err, transport.CodeStale)
 		e.pending(d, s, group, 1)
 	}
-	e.nothing(a, quiet, s)
 	e.ack(b, second)
 	e.pending(d, s, group, 0)
+	e.nothing(a, quiet, s)
 }
 
 // Rule: an unsettled delivery comes to another consumer with the same id and Attempt 2, not before its lease has ended and at
@@ -113,6 +113,7 @@ func leaseExpiry(e *Env) {
 		return
 	}
 	s := e.stream(d, group)
+	e.ensure(d2, transport.StreamSpec{Stream: s, Groups: []string{group}})
 	a, b := e.join(d, group, shortLease), e.join(d2, group, shortLease)
 	e.publish(d, s, "x")
 	start := time.Now() // before the lease can have begun

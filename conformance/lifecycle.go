@@ -16,7 +16,9 @@ func closeKeepsPending(e *Env) {
 		return
 	}
 	s := e.stream(watcher, group)
-	a, b, c := e.join(d, group, shortLease), e.join(d2, group, shortLease), e.join(watcher, group, longLease)
+	e.ensure(d, transport.StreamSpec{Stream: s, Groups: []string{group}})
+	e.ensure(d2, transport.StreamSpec{Stream: s, Groups: []string{group}})
+	a, b, c := e.join(d, group, shortLease), e.join(d2, group, shortLease), e.join(watcher, group, shortLease)
 	want := numbered(10)
 	e.publish(watcher, s, want...)
 	held := e.receive(a, 4, s)
@@ -30,7 +32,7 @@ func closeKeepsPending(e *Env) {
 		e.Errorf("closing the driver: %v", err)
 	}
 	e.wantCode("ack after Close", e.settle(a, transport.Ack, held[0])[0], transport.CodeClosed)
-	got := e.receiveWithin(c, shortLease+takeover, 10, s)
+	got := e.drain(c, shortLease+takeover, 10, s)
 	for _, x := range got {
 		if taken := string(x.Body) <= "6"; taken != (x.Attempt > 1) {
 			e.Errorf("message %q has attempt %d", x.Body, x.Attempt)
@@ -39,7 +41,6 @@ func closeKeepsPending(e *Env) {
 	if diff := sameSet(bodiesOf(got), want); diff != "" {
 		e.Errorf("%s", diff)
 	}
-	e.ack(c, got...)
 	e.pending(watcher, s, group, 0)
 }
 
@@ -65,12 +66,11 @@ func outOfOrderAcksThenReopen(e *Env) {
 	}
 	d = e.open()
 	e.ensure(d, transport.StreamSpec{Stream: s, Groups: []string{group}})
-	c = e.join(d, group, longLease)
-	got = e.receiveWithin(c, shortLease+takeover, 7, s)
+	c = e.join(d, group, shortLease)
+	got = e.drain(c, shortLease+takeover, 7, s)
 	if diff := sameSet(bodiesOf(got), []string{"0", "2", "4", "6", "8", "10", "11"}); diff != "" {
 		e.Errorf("after reopening: %s", diff)
 	}
-	e.ack(c, got...)
 	e.pending(d, s, group, 0)
 	e.nothing(c, quiet, s)
 }
@@ -81,7 +81,7 @@ func closedDriver(e *Env) {
 	d, other := e.open(), e.open()
 	s := e.stream(d, group)
 	e.ensure(other, transport.StreamSpec{Stream: s, Groups: []string{group}})
-	c, t := e.join(d, group, longLease), e.tail(d, transport.TailSpec{})
+	c, t := e.join(d, group, longLease), e.tail(d, transport.TailSpec{Name: "lane"})
 	ctx, cancel := e.ctx(patience)
 	defer cancel()
 	for range 2 {
@@ -93,7 +93,7 @@ func closedDriver(e *Env) {
 	e.refuse(d, transport.Message{Stream: s, Body: []byte("x")}, transport.CodeClosed)
 	_, err := d.Join(ctx, transport.Subscription{Group: group})
 	e.wantCode("join", err, transport.CodeClosed)
-	_, err = d.Tail(ctx, transport.TailSpec{})
+	_, err = d.Tail(ctx, transport.TailSpec{Name: "lane"})
 	e.wantCode("tail", err, transport.CodeClosed)
 	_, err = d.Lag(ctx, s, group)
 	e.wantCode("lag", err, transport.CodeClosed)
@@ -150,7 +150,7 @@ func closeEndsReceive(e *Env) {
 	}
 	closed := func(x ended) { e.wantCode(x.what, x.err, transport.CodeClosed) }
 
-	c, t := e.join(d, group, longLease), e.tail(d, transport.TailSpec{})
+	c, t := e.join(d, group, longLease), e.tail(d, transport.TailSpec{Name: "lane"})
 	for range 2 {
 		short, stop := context.WithCancel(ctx)
 		block(short, "consumer", c, nil)
@@ -173,7 +173,7 @@ func closeEndsReceive(e *Env) {
 	wait(2, "closed consumer and tailer", takeover, closed)
 
 	block(ctx, "consumer of a closed driver", e.join(d2, group, longLease), nil)
-	block(ctx, "tailer of a closed driver", nil, e.tail(d2, transport.TailSpec{}))
+	block(ctx, "tailer of a closed driver", nil, e.tail(d2, transport.TailSpec{Name: "lane"}))
 	time.Sleep(e.d(quiet))
 	if err := d2.Close(ctx); err != nil {
 		e.Errorf("close: %v", err)
@@ -188,7 +188,7 @@ func openClose50(e *Env) {
 	for range 50 {
 		d := e.open()
 		e.ensure(d, transport.StreamSpec{Stream: s, Groups: []string{group}})
-		t := e.tail(d, transport.TailSpec{})
+		t := e.tail(d, transport.TailSpec{Name: "lane"})
 		c := e.join(d, group, longLease)
 		e.publish(d, s, "x")
 		x := e.receive(c, 1, s)[0]

@@ -71,7 +71,7 @@ func sizeLimits(e *Env) {
 	d := e.open()
 	s := e.stream(d, group)
 	c := e.join(d, group, longLease)
-	t := e.tail(d, transport.TailSpec{})
+	t := e.tail(d, transport.TailSpec{Name: "lane"})
 	limit := d.Capabilities().MaxBody
 	if limit <= maxTried {
 		body := bytes.Repeat([]byte("m"), limit)
@@ -120,7 +120,7 @@ func mixedBatch(e *Env) {
 	d := e.open()
 	s1, s2, missing := e.stream(d, group), e.stream(d, group), e.name()
 	c := e.join(d, group, longLease)
-	t, gone := e.tail(d, transport.TailSpec{}), e.tail(d, transport.TailSpec{})
+	t, gone := e.tail(d, transport.TailSpec{Name: "lane"}), e.tail(d, transport.TailSpec{Name: "lane"})
 	ctx, cancel := e.ctx(patience)
 	defer cancel()
 	if err := gone.Close(ctx); err != nil {

@@ -87,7 +87,7 @@ func capabilities(e *Env) {
 }
 
 // Rule: what Capabilities doesn't claim is refused with CodeUnsupported, and the delivery is as before: Extend, Release,
-// Release with a delay, Browse and Remove.
+// Release with a delay that can't be kept (ten times the lease; shorter ones are the driver's own affair), Browse and Remove.
 func unclaimedRefused(e *Env) {
 	d := e.open()
 	caps := d.Capabilities()
@@ -102,7 +102,7 @@ func unclaimedRefused(e *Env) {
 		e.wantCode("release", e.settle(c, transport.Release, x)[0], transport.CodeUnsupported)
 	}
 	if !caps.ReleaseDelay {
-		err := e.settleAll(c, transport.Settlement{Delivery: &x, Verb: transport.Release, Delay: longLease})[0]
+		err := e.settleAll(c, transport.Settlement{Delivery: &x, Verb: transport.Release, Delay: 10 * e.d(longLease)})[0]
 		e.wantCode("release with a delay", err, transport.CodeUnsupported)
 	}
 	if b, ok := d.(transport.Browser); ok && !caps.Browse {
