@@ -22,7 +22,8 @@ type Options struct {
 	Size int
 	// Calls of the long leg, 0 to leave it out.
 	Calls int
-	// Legs to run, nil for all: goals whose legs are left out are shown as not measured.
+	// Legs to run, by name or, for one number in flight alone, as "name@256"; nil for all. Goals whose cells are left out
+	// are shown as not measured.
 	Legs []string
 	// JSON is a file for the report, ProfileDir a directory for a CPU profile of each process; "" for none.
 	JSON, ProfileDir string
@@ -52,6 +53,10 @@ func (o *Options) check() error {
 		o.Progress = os.Stderr
 	}
 	return nil
+}
+
+func (o *Options) wants(c Cell) bool {
+	return len(o.Legs) == 0 || slices.Contains(o.Legs, c.Leg) || slices.Contains(o.Legs, c.String())
 }
 
 // Report is a run's outcome.
@@ -142,7 +147,7 @@ func measure(ctx context.Context, o Options, b *redisBroker, all []*processLeg) 
 	}
 	legs := map[string]Leg{}
 	for _, l := range all {
-		if len(o.Legs) > 0 && !slices.Contains(o.Legs, l.name) {
+		if !slices.ContainsFunc(redisCells, func(c Cell) bool { return c.Leg == l.name && o.wants(c) }) {
 			continue
 		}
 		if err := l.Start(ctx); err != nil {
@@ -153,7 +158,7 @@ func measure(ctx context.Context, o Options, b *redisBroker, all []*processLeg) 
 	}
 	in := interleaver{legs: legs, size: o.Size, visit: o.Visit, rounds: o.Rounds, progress: o.Progress}
 	for _, c := range redisCells {
-		if legs[c.Leg] != nil {
+		if legs[c.Leg] != nil && o.wants(c) {
 			in.cells = append(in.cells, c)
 		}
 	}
