@@ -1,0 +1,17 @@
+package main
+
+import (
+	"sync"
+
+	"github.com/streamerson/streamerson/transport"
+	"github.com/streamerson/streamerson/transport/mem"
+	"github.com/streamerson/streamerson/transport/redis"
+)
+
+// registerDrivers says which transports this program has. A program with another one is a copy of this folder with one line
+// more here.
+var registerDrivers = sync.OnceFunc(func() {
+	transport.Default.Register("mem", mem.Open)
+	transport.Default.Register("redis", redis.Open)
+	transport.Default.Register("rediss", redis.Open)
+})
