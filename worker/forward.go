@@ -204,9 +204,7 @@ func refused(err error) bool {
 // failure is the answer when the target gave none.
 func (f *forwarder) failure(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		e := runtimeError(rpc.CodeOf(ctx.Err()), "%s had not answered yet", f.name)
-		e.Err = context.Cause(ctx)
-		return e
+		return gaveUp(ctx, f.name)
 	}
 	var e *rpc.Error
 	opErr, isNet := errors.AsType[*net.OpError](err)

@@ -35,7 +35,8 @@ type HTTPOptions struct {
 // Its response is recorded and sent when it returns, with net/http's rules: 200 unless it says otherwise, the first
 // WriteHeader counts, a missing Content-Type is detected. Every status is an answer, also 5xx; only for a one-way message,
 // where nobody would read it, a status from 400 up is an error, so that the message is retried and in the end kept as a
-// dead letter. A panic goes on to the server, which answers CodeInternal; http.ErrAbortHandler does too, without a log line.
+// dead letter. A handler that gives up because its context ended, which means that it writes nothing or a 5xx, has not
+// answered: over a socket nobody would read it, and when the worker is draining another one gets the request. A panic goes on to the server, which answers CodeInternal; http.ErrAbortHandler does too, without a log line.
 func HTTP(h http.Handler, opts HTTPOptions) rpc.Handler {
 	limit := opts.MaxResponse
 	if limit <= 0 {
@@ -58,6 +59,9 @@ func HTTP(h http.Handler, opts HTTPOptions) rpc.Handler {
 		x.limit, x.log, x.head = limit, log, r.Method == http.MethodHead
 		if err := serve(h, &x.recorder, r); err != nil {
 			return nil, err
+		}
+		if (x.status == 0 || x.status >= 500) && ctx.Err() != nil {
+			return nil, gaveUp(ctx, "the handler")
 		}
 		resp, err := x.finish()
 		if err != nil {
@@ -89,6 +93,13 @@ func answer(req *rpc.Request, resp *rpc.Response) (*rpc.Response, error) {
 	}
 	excerpt := resp.Body[:min(len(resp.Body), 200)] // enough to see what happened
 	return nil, rpc.Errorf(rpc.CodeUnknown, "status %d: %s", resp.Status, excerpt)
+}
+
+// gaveUp is the answer when ctx ended first.
+func gaveUp(ctx context.Context, who string) *rpc.Error {
+	e := runtimeError(rpc.CodeOf(ctx.Err()), "%s had not answered yet", who)
+	e.Err = context.Cause(ctx)
+	return e
 }
 
 // runtimeError is an answer that this package gives in the handler's place.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -43,7 +44,8 @@ func (f *forwarder) probe(ctx context.Context, path string) error {
 		return conn.Close()
 	}
 	u := *f.target
-	u.Path, u.RawPath = u.Path+path, ""
+	path, query, _ := strings.Cut(path, "?")
+	u.Path, u.RawPath, u.RawQuery = u.Path+path, "", query
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return err
