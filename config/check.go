@@ -106,6 +106,9 @@ func (k *checker) gateway(use Use) {
 	if g.Limits.Header < 4<<10 {
 		k.bad("gateway.limits.header", "%s is too small for the headers that browsers send; write at least 4KiB", g.Limits.Header)
 	}
+	if g.Limits.Header > 64<<10 {
+		k.bad("gateway.limits.header", "%s is more than a message carries; write at most 64KiB", g.Limits.Header)
+	}
 	if g.Limits.InFlight < 1 {
 		k.bad("gateway.limits.in_flight", "this must be at least 1")
 	}

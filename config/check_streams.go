@@ -18,18 +18,19 @@ func (k *checker) routes() {
 	for i, r := range k.c.Gateway.Routes {
 		at := fmt.Sprintf("gateway.routes[%d]", i)
 		if r.Match != "" {
-			switch msg := checkMatch(r.Match); {
+			match := Pattern(r.Match)
+			switch msg := checkMatch(match); {
 			case msg != "":
 				k.bad(at+".match", "%s", msg)
-			case !register(mux, r.Match):
+			case !register(mux, match):
 				for _, e := range good {
-					if pair := http.NewServeMux(); register(pair, e.match) && !register(pair, r.Match) {
-						k.conflict(at+".match", r.Match, e.index, e.match)
+					if pair := http.NewServeMux(); register(pair, e.match) && !register(pair, match) {
+						k.conflict(at+".match", match, e.index, e.match)
 						break
 					}
 				}
 			default:
-				good = append(good, earlier{i, r.Match})
+				good = append(good, earlier{i, match})
 			}
 		}
 		if r.Stream != "" {
@@ -60,6 +61,17 @@ func register(mux *http.ServeMux, pattern string) (ok bool) {
 	return true
 }
 
+// Pattern is a match with its :name segments, which other routers know, as {name}.
+func Pattern(match string) string {
+	segments := strings.Split(match, "/")
+	for i, seg := range segments {
+		if name, colon := strings.CutPrefix(seg, ":"); colon && name != "" && i > 0 {
+			segments[i] = "{" + name + "}"
+		}
+	}
+	return strings.Join(segments, "/")
+}
+
 // checkMatch says what is wrong with a route's match, "" for nothing.
 func checkMatch(match string) string {
 	method, path, ok := strings.Cut(match, " ")
@@ -69,13 +81,12 @@ func checkMatch(match string) string {
 		return fmt.Sprintf("%q has no method; write GET %s", match, match)
 	case !ok || !strings.HasPrefix(path, "/"):
 		return fmt.Sprintf("%q is not a method and a path; write it like GET /posts/{id}", match)
+	case method == http.MethodConnect || method == http.MethodTrace:
+		return method + " is never served by a gateway; remove this route"
 	case method != strings.ToUpper(method):
 		return fmt.Sprintf("methods are in capitals; write %s %s", strings.ToUpper(method), path)
 	}
 	for seg := range strings.SplitSeq(path, "/") {
-		if name, colon := strings.CutPrefix(seg, ":"); colon && name != "" {
-			return fmt.Sprintf("path parameters are in braces; write {%s} for :%s", name, name)
-		}
 		if seg == "*" {
 			return "a * is not a pattern here; write {rest...} at the end for any path below"
 		}

@@ -78,7 +78,7 @@ type Timeouts struct {
 type Limits struct {
 	// Body is the largest request body. Default 8MiB. A larger one is answered 413.
 	Body Size `yaml:"body" default:"8MiB"`
-	// Header is the largest request header in all. Default 64KiB. A larger one is answered 431.
+	// Header is the largest request header in all. Default 64KiB, which is the most as well. A larger one is answered 431.
 	Header Size `yaml:"header" default:"64KiB"`
 	// InFlight is how many requests may be under way at once, over all routes. Default 4096. One more is answered 503.
 	InFlight int `yaml:"in_flight" default:"4096"`
@@ -127,6 +127,7 @@ type JWT struct {
 // Route sends the requests of one method and path pattern to one function on one stream.
 type Route struct {
 	// Match is a method and a path pattern as in Go's net/http: POST /posts/image, GET /posts/{id}, GET /files/{rest...}.
+	// GET answers HEAD too. GET /posts/:id means GET /posts/{id}.
 	Match string `yaml:"match" required:"true"`
 	// Stream that the requests are put on: 1–200 characters of A–Z a–z 0–9 . _ -
 	Stream string `yaml:"stream" required:"true"`

@@ -98,7 +98,7 @@ func (c *Config) fillRoutes() {
 	for i := range c.Gateway.Routes {
 		r := &c.Gateway.Routes[i]
 		if r.Function == "" {
-			r.Function = r.Match
+			r.Function = Pattern(r.Match)
 		}
 		if r.Timeout == 0 {
 			r.Timeout = c.Gateway.Timeouts.Call

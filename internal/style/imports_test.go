@@ -14,6 +14,7 @@ var allowed = map[string][]string{
 	"transport":         {},
 	"transport/*":       {"transport"},
 	"rpc/wire":          {},
+	"rpc/*":             {"rpc", "rpc/wire", "transport"},
 	"rpc":               {"transport", "rpc/wire"},
 	"gateway":           {"rpc", "rpc/wire", "transport"},
 	"worker":            {"rpc", "rpc/wire", "transport"},
