@@ -1,0 +1,12 @@
+package main
+
+import (
+	"github.com/streamerson/streamerson/transport"
+	"github.com/streamerson/streamerson/transport/redis"
+)
+
+// registerDrivers is the one place that knows which brokers this program can speak to.
+func registerDrivers(r *transport.Registry) {
+	r.Register("redis", redis.Open)
+	r.Register("rediss", redis.Open)
+}
