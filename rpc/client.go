@@ -106,6 +106,7 @@ func NewClient(ctx context.Context, d transport.Driver, cfg ClientConfig) (*Clie
 	c.handler = Chain(c.call, cfg.Middleware...)
 	c.sender = Chain(c.send, cfg.Middleware...)
 	c.loops.Go(func() { c.readReplies(run) })
+	c.loops.Go(func() { c.calls.sweep(run) })
 	if cfg.NoWorkerWait >= 0 {
 		c.loops.Go(func() { c.presence.run(run) })
 	}
@@ -148,7 +149,9 @@ func (c *Client) Send(ctx context.Context, req *Request) error {
 	if c.closing.Load() {
 		return errClientClosed()
 	}
-	_, err := c.sender(ctx, req)
+	oneWay := *req // middleware sees what kind of call it wraps
+	oneWay.OneWay = true
+	_, err := c.sender(ctx, &oneWay)
 	return err
 }
 
@@ -171,22 +174,19 @@ func (c *Client) call(ctx context.Context, req *Request) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	deadline := c.deadline(ctx, req)
-	c.cfg.Observer.CallStart(req.Stream, req.Function)
+	// The clock is read twice a call: here it costs as much as a system call's share does.
 	start := time.Now()
+	deadline := c.deadline(ctx, req, start)
+	c.cfg.Observer.CallStart(req.Stream, req.Function)
 	c.budget.earn()
-	for try := 0; ; try++ {
-		resp, e := c.once(ctx, &env, req.Key, deadline)
-		var t Timing
-		if resp != nil {
-			resp.Timing.Total = time.Since(start)
-			t = resp.Timing
-		}
+	for try, now := 0, start; ; try, now = try+1, time.Now() {
+		resp, e := c.once(ctx, &env, req.Key, now, deadline)
+		t := Timing{Total: time.Since(start)}
 		if e == nil {
-			c.cfg.Observer.CallDone(req.Stream, req.Function, t, nil)
+			resp.Timing.Total = t.Total
+			c.cfg.Observer.CallDone(req.Stream, req.Function, resp.Timing, nil)
 			return resp, nil
 		}
-		t.Total = time.Since(start)
 		wait := retryWait(try)
 		if try == maxRetries || !retryable(e) || time.Until(deadline) <= wait || !c.budget.spend() || !sleep(ctx, wait) {
 			c.cfg.Observer.CallDone(req.Stream, req.Function, t, e)
@@ -212,12 +212,12 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func (c *Client) deadline(ctx context.Context, req *Request) time.Time {
+func (c *Client) deadline(ctx context.Context, req *Request, now time.Time) time.Time {
 	timeout := c.cfg.Timeout
 	if req.Timeout > 0 {
 		timeout = req.Timeout
 	}
-	d := time.Now().Add(timeout)
+	d := now.Add(timeout)
 	if cd, ok := ctx.Deadline(); ok && cd.Before(d) {
 		d = cd
 	}
@@ -225,44 +225,50 @@ func (c *Client) deadline(ctx context.Context, req *Request) time.Time {
 }
 
 // once publishes one request and waits.
-func (c *Client) once(ctx context.Context, env *wire.Envelope, key string, deadline time.Time) (*Response, *Error) {
+func (c *Client) once(ctx context.Context, env *wire.Envelope, key string, now, deadline time.Time) (*Response, *Error) {
 	if err := ctx.Err(); err != nil {
 		return nil, endOf(err, transport.OutcomeRejected)
 	}
-	// The timer ends the call and the wait for a worker; one context for both would cost more than the rest of the call.
-	timer := c.calls.timer(time.Until(deadline))
-	defer c.calls.putTimer(timer)
-	if err := c.presence.check(ctx, env.Stream); err != nil {
+	waited, err := c.presence.check(ctx, env.Stream, now, deadline)
+	if err != nil {
 		return nil, err
 	}
-	left := time.Until(deadline)
+	if waited {
+		now = time.Now()
+	}
+	left := deadline.Sub(now)
 	if left <= 0 {
 		return nil, &Error{Code: CodeDeadlineExceeded, Message: "the deadline passed before the request was published", Published: transport.OutcomeRejected}
 	}
 	env.Deadline, env.Budget = deadline.UnixMilli(), budgetMillis(left)
-	p := c.calls.newCall(env.ID)
+	p := c.calls.newCall(env.ID, int64(deadline.Sub(c.calls.base)))
 	defer p.release()
-	c.calls.add(p)
+	if !c.calls.add(p) {
+		p.release()
+		return nil, &Error{Code: CodeAlreadyExists, Message: "a call with this id is in flight", Published: transport.OutcomeRejected}
+	}
 	if !c.pub.publish(p, env, key) {
 		p.release()
 		c.calls.take(p.id, DropLate)
 		return nil, errClientClosed()
 	}
-	select {
-	case <-p.ready:
-		return c.finish(p)
-	case <-timer.C:
-		return c.abandon(p, context.DeadlineExceeded)
-	case <-ctx.Done():
-		return c.abandon(p, ctx.Err())
+	if done := ctx.Done(); done != nil {
+		select {
+		case <-p.ready:
+		case <-done:
+			return c.abandon(p, ctx.Err(), now)
+		}
+	} else {
+		<-p.ready
 	}
+	return c.finish(p, now)
 }
 
 // abandon ends a call whose caller doesn't wait any longer, unless its reply is here at this very moment.
-func (c *Client) abandon(p *call, why error) (*Response, *Error) {
+func (c *Client) abandon(p *call, why error, start time.Time) (*Response, *Error) {
 	if c.calls.take(p.id, DropLate) == nil {
 		<-p.ready
-		return c.finish(p)
+		return c.finish(p, start)
 	}
 	p.dropped.Store(true)
 	out := p.publishOutcome()
@@ -286,14 +292,14 @@ func (c *Client) send(ctx context.Context, req *Request) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := c.calls.newCall(env.ID)
+	p := c.calls.newCall(env.ID, 0)
 	defer p.release()
 	if !c.pub.publish(p, &env, req.Key) {
 		p.release()
 		return nil, errClientClosed()
 	}
-	timer := c.calls.timer(time.Until(c.deadline(ctx, req)))
-	defer c.calls.putTimer(timer)
+	timer := time.NewTimer(time.Until(c.deadline(ctx, req, time.Now())))
+	defer timer.Stop()
 	select {
 	case <-p.ready:
 		if p.err != nil {
@@ -321,7 +327,7 @@ func (c *Client) Ready() error {
 // Watch begins to sample whether workers serve the stream, so that the first call to it need not ask. It does not block.
 func (c *Client) Watch(stream string) {
 	if c.cfg.NoWorkerWait >= 0 {
-		c.presence.get(stream)
+		c.presence.get(stream, time.Now())
 	}
 }
 

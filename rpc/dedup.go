@@ -9,37 +9,40 @@ const cancelWindow = 4096
 // others by the rings.
 type dedup struct {
 	mu       sync.Mutex
-	running  map[ID]*handling
+	running  map[uint64]*handling // by half the id; until its settlement has ended
 	done     idWindow
 	canceled idWindow
 }
 
 // idWindow remembers the last so many ids.
 type idWindow struct {
-	set  map[ID]struct{}
+	set  map[uint64]ID // by half the id, which is random
 	ring []ID
 	next int
 }
 
 func newIDWindow(size int) idWindow {
-	return idWindow{set: make(map[ID]struct{}, min(size, 1024)), ring: make([]ID, size)}
+	return idWindow{set: make(map[uint64]ID, min(size, 1024)), ring: make([]ID, size)}
 }
 
-func (w *idWindow) has(id ID) bool { _, ok := w.set[id]; return ok }
+func (w *idWindow) has(id ID) bool {
+	have, ok := w.set[half(id)]
+	return ok && have == id
+}
 
 func (w *idWindow) add(id ID) {
 	if w.has(id) {
 		return
 	}
-	if old := w.ring[w.next]; !old.IsZero() {
-		delete(w.set, old)
+	if old := w.ring[w.next]; !old.IsZero() && w.has(old) {
+		delete(w.set, half(old))
 	}
-	w.ring[w.next], w.set[id] = id, struct{}{}
+	w.ring[w.next], w.set[half(id)] = id, id
 	w.next = (w.next + 1) % len(w.ring)
 }
 
 func newDedup(window int) *dedup {
-	return &dedup{running: map[ID]*handling{}, done: newIDWindow(window), canceled: newIDWindow(cancelWindow)}
+	return &dedup{running: map[uint64]*handling{}, done: newIDWindow(window), canceled: newIDWindow(cancelWindow)}
 }
 
 type sighting uint8
@@ -56,47 +59,46 @@ func (d *dedup) begin(h *handling) (s sighting, other *handling) {
 	id := h.req.ID
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if other = d.running[id]; other != nil {
+	if other = d.running[half(id)]; other != nil && other.req.ID == id {
 		return seenRunning, other
 	}
 	if d.done.has(id) {
 		return seenDone, nil
 	}
-	if d.canceled.has(id) && !h.req.OneWay {
+	if len(d.canceled.set) > 0 && d.canceled.has(id) && !h.req.OneWay {
 		return seenCanceled, nil
 	}
-	d.running[id] = h
+	d.running[half(id)] = h
 	h.known = true
 	return seenNew, nil
 }
 
-// end takes h out; done says that it had its effect and must not run again.
-func (d *dedup) end(h *handling, done bool) {
-	if !h.known {
-		return
-	}
+// end takes out those of hs that begin registered, once their settlement has ended: an entry that comes again while its
+// reply is still refused must find them. Those that had their effect (ran) are remembered, so as not to run again.
+func (d *dedup) end(hs ...*handling) {
 	d.mu.Lock()
-	delete(d.running, h.req.ID)
-	if done {
-		d.done.add(h.req.ID)
+	defer d.mu.Unlock()
+	for _, h := range hs {
+		if !h.known {
+			continue
+		}
+		if d.running[half(h.req.ID)] == h {
+			delete(d.running, half(h.req.ID))
+		}
+		if h.ran {
+			d.done.add(h.req.ID)
+		}
 	}
-	d.mu.Unlock()
 }
 
 // cancel returns the handling that runs under id, or remembers the id for when it comes.
 func (d *dedup) cancel(id ID) *handling {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	h := d.running[id]
-	if h == nil {
+	h := d.running[half(id)]
+	if h == nil || h.req.ID != id {
 		d.canceled.add(id)
+		return nil
 	}
 	return h
-}
-
-// forget lets an id run again.
-func (d *dedup) forget(id ID) {
-	d.mu.Lock()
-	delete(d.done.set, id)
-	d.mu.Unlock()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/streamerson/streamerson/rpc/wire"
 	"github.com/streamerson/streamerson/transport"
@@ -25,7 +26,7 @@ func (c *Client) envelope(ctx context.Context, req *Request, kind wire.Kind) (wi
 		env.ReplyTo = c.lane.Address()
 	} else if req.Timeout > 0 {
 		// A one-way message outlives its sender's patience; it expires only when that was asked for.
-		env.Deadline, env.Budget = c.deadline(context.Background(), req).UnixMilli(), budgetMillis(req.Timeout)
+		env.Deadline, env.Budget = time.Now().Add(req.Timeout).UnixMilli(), budgetMillis(req.Timeout)
 	}
 	if h := requestOf(ctx); h != nil {
 		h.bequeath(&env)

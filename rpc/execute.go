@@ -56,7 +56,7 @@ func (s *Server) run(h *handling) {
 		return
 	}
 	if !h.deadline.IsZero() && !h.started.Before(h.deadline) {
-		s.dedup.end(h, true)
+		h.ran = true
 		s.cfg.Observer.Expired(h.stream.cfg.Name, ExpireDeadline)
 		if h.req.OneWay {
 			s.bury(h, nil, DeadExpired, "its deadline passed in the queue")
@@ -70,7 +70,6 @@ func (s *Server) run(h *handling) {
 		handler = s.fallback
 	}
 	if handler == nil {
-		s.dedup.end(h, false)
 		msg := "no handler for function " + strconv.Quote(h.req.Function) + " on stream " + h.stream.cfg.Name
 		if h.req.OneWay {
 			s.bury(h, nil, DeadNoFunction, msg)
@@ -81,7 +80,8 @@ func (s *Server) run(h *handling) {
 	}
 	s.cfg.Observer.HandleStart(h.stream.cfg.Name, h.req.Function)
 	resp, err := s.invoke(handler, h)
-	s.cfg.Observer.HandleDone(h.stream.cfg.Name, h.req.Function, h.req.Queued, time.Since(h.started), CodeOf(err))
+	h.took = time.Since(h.started)
+	s.cfg.Observer.HandleDone(h.stream.cfg.Name, h.req.Function, h.req.Queued, h.took, answerCode(err))
 	cause := h.ended()
 	h.end(context.Canceled) // frees what the handler's context holds
 	s.conclude(h, resp, err, cause)
@@ -141,19 +141,16 @@ func (s *Server) conclude(h *handling, resp *Response, err error, cause error) {
 	switch {
 	case errors.Is(cause, ErrLeaseLost):
 		// Another worker has it and will answer; a zombie's reply would only be dropped.
-		s.dedup.end(h, false)
 		s.forget(h)
 	case errors.Is(cause, ErrDraining) && err != nil:
-		s.dedup.end(h, false)
 		s.settle(h, transport.Release)
 	case h.req.OneWay && err != nil:
-		s.dedup.end(h, false)
 		s.retry(h, err)
 	case h.req.OneWay || errors.Is(cause, ErrCallerGone):
-		s.dedup.end(h, true)
+		h.ran = true
 		s.settle(h, transport.Ack)
 	default:
-		s.dedup.end(h, true)
+		h.ran = true
 		s.answer(h, resp, err)
 	}
 }
@@ -174,7 +171,7 @@ func (s *Server) retry(h *handling, err error) {
 	// The body is needed no more: the broker has it.
 	h.delivery.Body, h.req.Body, h.req.Header = nil, nil, nil
 	s.slots.free(h.stream)
-	s.slots.settled()
+	s.slots.settled(1)
 	h.slotless = true
 	s.parked.add(h, delay)
 }
@@ -189,8 +186,8 @@ func (s *Server) answer(h *handling, resp *Response, err error) {
 		return
 	}
 	env := wire.Envelope{
-		Kind: wire.KindReply, ID: h.req.ID, Attempt: uint16(min(h.delivery.Attempt, 1<<16-1)), Function: "",
-		QueueMicros: saturatedMicros(h.req.Queued), HandlerMicros: saturatedMicros(time.Since(h.started)),
+		Kind: wire.KindReply, ID: h.req.ID, Attempt: uint16(min(h.delivery.Attempt, 1<<16-1)),
+		QueueMicros: saturatedMicros(h.req.Queued), HandlerMicros: saturatedMicros(h.took),
 	}
 	if err != nil {
 		setError(&env, err)
@@ -206,16 +203,21 @@ func (s *Server) answer(h *handling, resp *Response, err error) {
 	s.settle(h, transport.Ack)
 }
 
+// answerCode is what a handler's error is answered as: a plain one is the service's fault.
+func answerCode(err error) Code {
+	if c := CodeOf(err); c != CodeUnknown {
+		return c
+	}
+	return CodeInternal
+}
+
 // maxErrorText bounds an error's text in a reply or dead letter, in bytes.
 const maxErrorText = 1024
 
 func setError(env *wire.Envelope, err error) {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
-		e = &Error{Code: CodeOf(err), Message: err.Error(), Origin: OriginHandler}
-		if e.Code == CodeUnknown {
-			e.Code = CodeInternal
-		}
+		e = &Error{Code: answerCode(err), Message: err.Error(), Origin: OriginHandler}
 	}
 	env.Code, env.Message, env.Headers = e.Code, e.Message, e.Header
 	if env.Code == CodeOK || !env.Code.Valid() {

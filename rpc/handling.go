@@ -19,7 +19,9 @@ type handling struct {
 	deadline time.Time // zero: none
 	received time.Time
 	started  time.Time
-	known    bool // the dedup window has its id
+	took     time.Duration // in the handler
+	known    bool          // dedup has its id
+	ran      bool          // it had its effect, or must not have it any more
 
 	// The leases' list links and time of last renewal; owned by leases.
 	prev, next *handling

@@ -10,7 +10,6 @@ import (
 type leases struct {
 	mu   sync.Mutex
 	head handling // sentinel: head.next is the one renewed longest ago
-	n    int
 }
 
 func newLeases() *leases {
@@ -19,10 +18,11 @@ func newLeases() *leases {
 	return l
 }
 
-func (l *leases) add(h *handling, now time.Time) {
+func (l *leases) add(now time.Time, hs ...*handling) {
 	l.mu.Lock()
-	l.push(h, now)
-	l.n++
+	for _, h := range hs {
+		l.push(h, now)
+	}
 	l.mu.Unlock()
 }
 
@@ -32,11 +32,12 @@ func (l *leases) push(h *handling, now time.Time) {
 	h.prev.next, h.next.prev = h, h
 }
 
-func (l *leases) remove(h *handling) {
+func (l *leases) remove(hs ...*handling) {
 	l.mu.Lock()
-	if h.next != nil {
-		l.unlink(h)
-		l.n--
+	for _, h := range hs {
+		if h.next != nil {
+			l.unlink(h)
+		}
 	}
 	l.mu.Unlock()
 }

@@ -1,6 +1,8 @@
 package rpc
 
 import (
+	"context"
+	"encoding/binary"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,25 +13,25 @@ import (
 // call is one published request that waits. Two parties hold it, the caller and the publisher, and whoever lets go last
 // returns it to the pool; who ends it is decided by who takes it out of the table.
 type call struct {
-	table *calls
-	id    ID
-	ready chan struct{} // capacity 1: a token when reply or err is set
-	reply []byte
-	err   *Error
+	table    *calls
+	id       ID
+	ready    chan struct{} // capacity 1: a token when reply or err is set
+	reply    []byte
+	err      *Error
+	deadline int64 // in the table's time
 
 	refs      atomic.Int32
 	outcome   atomic.Uint32 // transport.Outcome + 1; 0 while the publish is under way
-	published atomic.Int64  // nanoseconds from the call's start until the outcome was known
+	published atomic.Int64  // when the outcome was known, in the table's time
 	dropped   atomic.Bool   // the caller left before publishing: don't
-	start     time.Time
 }
 
-func (t *calls) newCall(id ID) *call {
+func (t *calls) newCall(id ID, deadline int64) *call {
 	c, _ := t.pool.Get().(*call)
 	if c == nil {
 		c = &call{table: t, ready: make(chan struct{}, 1)}
 	}
-	c.id, c.start = id, time.Now()
+	c.id, c.deadline = id, deadline
 	c.refs.Store(2)
 	return c
 }
@@ -49,8 +51,8 @@ func (c *call) release() {
 	c.table.pool.Put(c)
 }
 
-func (c *call) settle(o transport.Outcome) {
-	c.published.Store(int64(time.Since(c.start)))
+func (c *call) settle(o transport.Outcome, now int64) {
+	c.published.Store(now)
 	c.outcome.Store(uint32(o) + 1)
 }
 
@@ -67,86 +69,145 @@ const (
 	// recentPerShard bounds how many ended calls are remembered, to tell late and duplicate replies from unknown ones:
 	// 64 × 256 = 16,384 ids.
 	recentPerShard = 256
+	// sweepEvery is how often deadlines are looked at: a call ends at most so much after its deadline. One sweep over the
+	// table costs less than a timer a call, which enters and leaves a heap.
+	sweepEvery = 20 * time.Millisecond
+	// sweepIdle is for how many sweeps without a call the sweeper goes on before it waits to be woken.
+	sweepIdle = 50
 )
 
 // calls is the table of waiting calls by id, sharded because every call passes it twice from different goroutines.
 type calls struct {
 	shards [callShards]callShard
 	count  atomic.Int64
-	// The pools are each client's own: a channel or timer belongs to the testing/synctest bubble that it was made in.
-	pool   sync.Pool
-	timers sync.Pool
-}
-
-// timer and putTimer rely on timers as they are since Go 1.23: no stale tick after Stop or Reset.
-func (t *calls) timer(d time.Duration) *time.Timer {
-	if tm, ok := t.timers.Get().(*time.Timer); ok {
-		tm.Reset(d)
-		return tm
-	}
-	return time.NewTimer(d)
-}
-
-func (t *calls) putTimer(tm *time.Timer) {
-	tm.Stop()
-	t.timers.Put(tm)
+	base   time.Time // the table's time counts from here, in nanoseconds
+	asleep atomic.Bool
+	wake   chan struct{}
+	// The pool is each client's own: a channel belongs to the testing/synctest bubble that it was made in.
+	pool sync.Pool
 }
 
 type callShard struct {
 	mu      sync.Mutex
-	waiting map[ID]*call
-	recent  map[ID]ReplyDrop
-	ring    [recentPerShard]ID
+	waiting map[uint64]*call // by half the id, which is random; the other half is compared
+	recent  [recentPerShard]endedCall
 	next    int
 }
 
+type endedCall struct {
+	id  ID
+	why ReplyDrop
+}
+
 func newCalls() *calls {
-	t := &calls{}
+	t := &calls{base: time.Now(), wake: make(chan struct{}, 1)}
 	for i := range t.shards {
-		t.shards[i].waiting = map[ID]*call{}
-		t.shards[i].recent = map[ID]ReplyDrop{}
+		t.shards[i].waiting = map[uint64]*call{}
 	}
 	return t
 }
 
+// now is the table's time.
+func (t *calls) now() int64 { return int64(time.Since(t.base)) }
+
+func half(id ID) uint64 { return binary.LittleEndian.Uint64(id[8:]) }
+
 // shard relies on ids being random in every byte.
 func (t *calls) shard(id ID) *callShard { return &t.shards[id[0]%callShards] }
 
-func (t *calls) add(c *call) {
-	s := t.shard(c.id)
+// add reports false when a call with this id waits already.
+func (t *calls) add(c *call) bool {
+	s, k := t.shard(c.id), half(c.id)
 	s.mu.Lock()
-	s.waiting[c.id] = c
+	taken := s.waiting[k] != nil
+	if !taken {
+		s.waiting[k] = c
+	}
 	s.mu.Unlock()
+	if t.asleep.Load() && t.asleep.Swap(false) {
+		t.wake <- struct{}{}
+	}
+	return !taken
 }
 
 // take removes the call and returns it; nil means that somebody else ended it. why is what a later reply to it will be.
 func (t *calls) take(id ID, why ReplyDrop) *call {
-	s := t.shard(id)
+	s, k := t.shard(id), half(id)
 	s.mu.Lock()
-	c := s.waiting[id]
-	if c != nil {
-		delete(s.waiting, id)
-		s.remember(id, why)
+	c := s.waiting[k]
+	if c != nil && c.id == id {
+		s.end(k, c, why)
+	} else {
+		c = nil
 	}
 	s.mu.Unlock()
 	return c
 }
 
-func (s *callShard) remember(id ID, why ReplyDrop) {
-	if old := s.ring[s.next]; !old.IsZero() {
-		delete(s.recent, old)
-	}
-	s.ring[s.next], s.recent[id] = id, why
+func (s *callShard) end(k uint64, c *call, why ReplyDrop) {
+	delete(s.waiting, k)
+	s.recent[s.next] = endedCall{c.id, why}
 	s.next = (s.next + 1) % recentPerShard
 }
 
-// lost tells why a reply found no call.
+// lost tells why a reply found no call. It is rare, so it may search.
 func (t *calls) lost(id ID) ReplyDrop {
 	s := t.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if why, ok := s.recent[id]; ok {
-		return why
+	for i := range s.recent { // from the newest back: a retried call stands there twice
+		if e := &s.recent[(s.next-1-i+2*recentPerShard)%recentPerShard]; e.id == id {
+			return e.why
+		}
 	}
 	return DropUnknown
+}
+
+// sweep ends calls whose deadline has passed, until ctx ends.
+func (t *calls) sweep(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for idle := 0; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if t.count.Load() > 0 {
+			idle = 0
+			t.expire(t.now())
+			continue
+		}
+		if idle++; idle < sweepIdle {
+			continue
+		}
+		tick.Stop()
+		t.asleep.Store(true)
+		if t.count.Load() == 0 || !t.asleep.Swap(false) { // a call that came in between has seen asleep, or is counted
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.wake:
+			}
+		}
+		idle = 0
+		tick.Reset(sweepEvery)
+	}
+}
+
+func (t *calls) expire(now int64) {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		for k, c := range s.waiting {
+			if c.deadline > now {
+				continue
+			}
+			s.end(k, c, DropLate)
+			c.dropped.Store(true)
+			c.err = endOf(context.DeadlineExceeded, c.publishOutcome())
+			c.ready <- struct{}{} // never blocks: only the one who took the call sends, once
+		}
+		s.mu.Unlock()
+	}
 }

@@ -43,14 +43,14 @@ func newPresence(d transport.Driver, group string, wait time.Duration) *presence
 	return &presence{d: d, group: group, wait: wait, kick: make(chan struct{}, 1)}
 }
 
-func (p *presence) get(stream string) *served {
+func (p *presence) get(stream string, now time.Time) *served {
 	v, ok := p.streams.Load(stream)
 	if !ok {
 		v, ok = p.streams.LoadOrStore(stream, &served{changed: make(chan struct{})})
 	}
 	s := v.(*served)
-	if now := time.Now().Unix(); s.used.Load() != now {
-		s.used.Store(now)
+	if u := now.Unix(); s.used.Load() != u {
+		s.used.Store(u)
 	}
 	if !ok {
 		select {
@@ -62,37 +62,41 @@ func (p *presence) get(stream string) *served {
 }
 
 // check returns nil when a worker serves the stream or nobody can tell, after waiting for one as long as it is worth it.
-func (p *presence) check(ctx context.Context, stream string) *Error {
+func (p *presence) check(ctx context.Context, stream string, now, deadline time.Time) (waited bool, err *Error) {
 	if p.wait < 0 {
-		return nil
+		return false, nil
 	}
-	s := p.get(stream)
+	s := p.get(stream, now)
 	if s.live.Load() {
-		return nil
+		return false, nil
 	}
-	t := time.NewTimer(p.wait)
+	t := time.NewTimer(min(p.wait, deadline.Sub(now)))
 	defer t.Stop()
 	for {
 		s.mu.Lock()
 		live, known, since, changed := s.live.Load(), s.known, s.since, s.changed
 		s.mu.Unlock()
 		if live {
-			return nil
+			return true, nil
 		}
 		if known && time.Since(since) >= p.wait {
-			return &Error{Code: CodeUnavailable, Message: "no live worker serves stream " + stream, Published: transport.OutcomeRejected, RetryAfter: time.Second}
+			return true, noWorker(stream)
 		}
 		select {
 		case <-changed:
 		case <-t.C:
 			if !known { // the broker does not answer: let the publish find out
-				return nil
+				return true, nil
 			}
-			return &Error{Code: CodeUnavailable, Message: "no live worker serves stream " + stream, Published: transport.OutcomeRejected, RetryAfter: time.Second}
+			return true, noWorker(stream)
 		case <-ctx.Done():
-			return nil // the call reports it
+			return true, endOf(ctx.Err(), transport.OutcomeRejected)
 		}
 	}
+}
+
+func noWorker(stream string) *Error {
+	return &Error{Code: CodeUnavailable, Message: "no live worker serves stream " + stream, Published: transport.OutcomeRejected, RetryAfter: time.Second}
 }
 
 // run samples until ctx ends.

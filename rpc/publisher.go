@@ -84,7 +84,7 @@ func (p *publisher) flush(batch []outgoing) {
 	p.items, p.msgs = p.items[:0], p.msgs[:0]
 	for _, o := range batch {
 		if o.call != nil && o.call.dropped.Load() { // its caller left before it was sent
-			o.call.settle(transport.OutcomeRejected)
+			o.call.settle(transport.OutcomeRejected, 0)
 			o.call.release()
 			o.frame.release()
 			continue
@@ -105,10 +105,11 @@ func (p *publisher) flush(batch []outgoing) {
 	clear(results)
 	p.observer.Batch("publish", len(p.msgs))
 	p.d.Publish(p.ctx, p.msgs, results)
+	now := p.table.now()
 	for i, o := range p.items {
 		o.frame.release()
 		if o.call != nil {
-			p.outcome(o, results[i])
+			p.outcome(o, results[i], now)
 		}
 	}
 	clear(p.items)
@@ -123,10 +124,10 @@ func dedupID(d transport.Driver, id ID) string {
 	return id.String()
 }
 
-func (p *publisher) outcome(o outgoing, r transport.Result) {
+func (p *publisher) outcome(o outgoing, r transport.Result, now int64) {
 	c := o.call
 	defer c.release()
-	c.settle(r.Outcome)
+	c.settle(r.Outcome, now)
 	if o.oneWay {
 		if r.Outcome != transport.OutcomeAccepted {
 			c.err = fromTransport(r.Err, r.Outcome)

@@ -63,12 +63,7 @@ func (s *Server) receive(ctx context.Context) {
 			continue
 		}
 		got, err := s.consumer.Receive(read, free, credits)
-		now := time.Now()
-		for i := range got {
-			h := &handling{delivery: got[i], received: now, stream: s.slots.take(got[i].Stream)}
-			s.leases.add(h, now)
-			s.start(h)
-		}
+		s.start(got)
 		if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 			if broken {
 				s.state.Store(ready)
@@ -87,18 +82,21 @@ func (s *Server) receive(ctx context.Context) {
 // ready is the state of a server that receives.
 var ready = &serverState{}
 
-// start hands h to an idle runner, or to a new one: there are never more than slots.
-func (s *Server) start(h *handling) {
-	select {
-	case s.work <- h:
-	default:
-		s.runners.Go(func() {
-			s.run(h)
-			for h := range s.work {
-				s.run(h)
-			}
-		})
+// start takes what was received into the books, and queues it for the runners.
+func (s *Server) start(got []transport.Delivery) {
+	if len(got) == 0 {
+		return
 	}
+	now := time.Now()
+	hs := s.fresh[:0]
+	for i := range got { // one by one: an array of them would live as long as its slowest handler
+		hs = append(hs, &handling{delivery: got[i], received: now})
+	}
+	s.slots.take(now, hs)
+	s.leases.add(now, hs...)
+	s.runners.add(hs)
+	clear(hs)
+	s.fresh = hs
 }
 
 // readCancels ends the handlers of callers that left. It is a hint, so that work is saved: failures only cost that.

@@ -80,7 +80,7 @@ func (c *Client) deliver(b []byte) {
 }
 
 // finish turns what was delivered into the call's result; decoding happens here so that callers share the work.
-func (c *Client) finish(p *call) (*Response, *Error) {
+func (c *Client) finish(p *call, start time.Time) (*Response, *Error) {
 	if p.err != nil {
 		return nil, p.err
 	}
@@ -103,7 +103,7 @@ func (c *Client) finish(p *call) (*Response, *Error) {
 		Status: int(env.Status), Header: env.Headers, ContentType: env.ContentType, Body: env.Body,
 		Timing: Timing{
 			// A reply may be here before the publish's own answer; then the publish took no time that anyone waited for.
-			Publish: time.Duration(p.published.Load()),
+			Publish: max(time.Duration(p.published.Load())-start.Sub(c.calls.base), 0),
 			Queue:   time.Duration(env.QueueMicros) * time.Microsecond, Handler: time.Duration(env.HandlerMicros) * time.Microsecond,
 		},
 	}, nil

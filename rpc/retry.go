@@ -2,7 +2,7 @@ package rpc
 
 import (
 	"math/rand/v2"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,28 +16,32 @@ const (
 	retryBase = 20 * time.Millisecond
 )
 
-// retryBudget keeps retries to a tenth of the traffic, so that a broker in trouble isn't finished off by them.
-type retryBudget struct {
-	mu     sync.Mutex
-	tokens float64
+// retryBudget keeps retries to a tenth of the traffic, so that a broker in trouble isn't finished off by them. It counts in
+// thousandths of a retry; while it is full, which is always but in trouble, a call only reads it.
+type retryBudget struct{ milli atomic.Int64 }
+
+func newRetryBudget() *retryBudget {
+	b := &retryBudget{}
+	b.milli.Store(retryBurst * 1000)
+	return b
 }
 
-func newRetryBudget() *retryBudget { return &retryBudget{tokens: retryBurst} }
-
 func (b *retryBudget) earn() {
-	b.mu.Lock()
-	b.tokens = min(b.tokens+retryRatio, retryBurst)
-	b.mu.Unlock()
+	if b.milli.Load() < retryBurst*1000 {
+		b.milli.Add(retryRatio * 1000)
+	}
 }
 
 func (b *retryBudget) spend() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.tokens < 1 {
-		return false
+	for {
+		m := b.milli.Load()
+		if m < 1000 {
+			return false
+		}
+		if b.milli.CompareAndSwap(m, m-1000) {
+			return true
+		}
 	}
-	b.tokens--
-	return true
 }
 
 func retryWait(attempt int) time.Duration {

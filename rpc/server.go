@@ -87,13 +87,16 @@ type Server struct {
 	parked   *parked
 	settling *batcher[*handling]
 	consumer transport.Consumer
-	work     chan *handling
-	runners  sync.WaitGroup
+	runners  *runners
 	state    atomic.Pointer[serverState]
+
+	// Used by the receive loop only.
+	fresh []*handling
 
 	// Used by the flusher of settling only.
 	batch []transport.Settlement
 	errs  []error
+	well  []*handling
 
 	logPanic, logSettle, logReceive, logDead rate.Sometimes
 }
@@ -151,12 +154,12 @@ func NewServer(d transport.Driver, cfg ServerConfig) (*Server, error) {
 	}
 	s := &Server{
 		d: d, cfg: cfg, caps: d.Capabilities(), handlers: map[string]Handler{}, leases: newLeases(), dedup: newDedup(cfg.DedupWindow),
-		slots: newSlots(cfg.Slots, cfg.Streams, cfg.Observer), work: make(chan *handling),
+		slots: newSlots(cfg.Slots, cfg.Streams, cfg.Observer),
 	}
 	for _, l := range []*rate.Sometimes{&s.logPanic, &s.logSettle, &s.logReceive, &s.logDead} {
 		l.Interval = time.Second
 	}
-	s.parked = newParked(s.unpark)
+	s.parked, s.runners = newParked(s.unpark), newRunners(s.run)
 	s.state.Store(&serverState{errors.New("rpc: the server has not joined its group yet")})
 	return s, nil
 }
@@ -242,9 +245,9 @@ func (s *Server) Run(ctx context.Context) error {
 	end, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	err := s.consumer.Close(end)
-	close(s.work)
+	s.runners.close()
 	if drained { // otherwise a handler that doesn't heed its context would hold up the end
-		s.runners.Wait()
+		s.runners.wait.Wait()
 	}
 	if err != nil {
 		s.cfg.Logger.Warn("leaving the group failed; what was unsettled comes back when its lease ends", "error", err)

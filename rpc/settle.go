@@ -40,7 +40,7 @@ func (s *Server) settle(h *handling, verb transport.Verb) {
 	// After a stop (SIGSTOP, a sleeping machine) the lease may be gone without anybody having noticed: ask first.
 	if h.reply.Lane && s.caps.Extend && time.Since(h.received) > s.cfg.Lease && s.leases.age(h, time.Now()) > s.cfg.Lease && !s.stillOurs(h) {
 		s.lost(h)
-		s.dedup.forget(h.req.ID)
+		h.ran = false
 		s.done(h)
 		return
 	}
@@ -75,16 +75,21 @@ func (s *Server) forget(h *handling) {
 	s.done(h)
 }
 
-// done is the end of a delivery: nothing of it is held any longer.
-func (s *Server) done(h *handling) {
-	s.leases.remove(h)
-	if h.out != nil {
-		h.out.release()
-		h.out = nil
+// done is the end of deliveries: nothing of them is held any longer.
+func (s *Server) done(hs ...*handling) {
+	s.leases.remove(hs...)
+	s.dedup.end(hs...)
+	n := 0
+	for _, h := range hs {
+		if h.out != nil {
+			h.out.release()
+			h.out = nil
+		}
+		if !h.slotless {
+			n++
+		}
 	}
-	if !h.slotless {
-		s.slots.settled()
-	}
+	s.slots.settled(n)
 }
 
 // flushSettlements hands a batch to the driver. It runs in the settling batcher's goroutine only.
@@ -100,24 +105,28 @@ func (s *Server) flushSettlements(batch []*handling) {
 	s.cfg.Observer.Batch("settle", len(batch))
 	// The driver's own time limit bounds it: a context a batch would cost more than the batch does under light load.
 	s.consumer.Settle(context.Background(), s.batch, s.errs)
+	well := s.well[:0]
 	for i, h := range batch {
-		if s.errs[i] == nil {
-			s.settledWell(h)
-		} else {
+		if s.errs[i] != nil {
 			s.settledBadly(h, s.errs[i])
+			continue
 		}
+		if h.dead != "" {
+			s.deadLettered(h)
+		}
+		well = append(well, h)
 	}
+	s.done(well...)
 	clear(s.batch)
+	clear(well)
+	s.well = well
 }
 
-func (s *Server) settledWell(h *handling) {
-	if h.dead != "" {
-		s.cfg.Observer.DeadLettered(h.stream.cfg.Name, h.dead)
-		s.logDead.Do(func() {
-			s.cfg.Logger.Warn("a request went to the dead letter stream", "stream", h.stream.cfg.Name, "id", h.req.ID, "cause", h.dead)
-		})
-	}
-	s.done(h)
+func (s *Server) deadLettered(h *handling) {
+	s.cfg.Observer.DeadLettered(h.stream.cfg.Name, h.dead)
+	s.logDead.Do(func() {
+		s.cfg.Logger.Warn("a request went to the dead letter stream", "stream", h.stream.cfg.Name, "id", h.req.ID, "cause", h.dead)
+	})
 }
 
 // settledBadly decides what a refused settlement becomes.
@@ -127,7 +136,7 @@ func (s *Server) settledBadly(h *handling, err error) {
 	switch {
 	case code == transport.CodeStale:
 		s.cfg.Observer.LeaseLost(h.stream.cfg.Name)
-		s.dedup.forget(h.req.ID) // if it comes back to this worker it has to be answered
+		h.ran = false // if it comes back to this worker it has to be answered
 		s.done(h)
 	case code == transport.CodeClosed:
 		s.done(h)

@@ -141,24 +141,26 @@ func (s *slots) reserve(st *streamState, now time.Time) int {
 	return max(st.cfg.Min-st.inUse, 0)
 }
 
-// take counts a delivery into its stream's slots. A stream that is not served any more is served to the end of what came.
-func (s *slots) take(stream string) *streamState {
+// take counts deliveries into their streams' slots, and tells each its stream. A stream that is not served any more is
+// served to the end of what came.
+func (s *slots) take(now time.Time, hs []*handling) {
 	s.mu.Lock()
-	st := s.byName[stream]
-	if st == nil {
-		st = &streamState{cfg: StreamConfig{Name: stream, Max: s.total}, gone: true}
-		s.byName[stream] = st
+	for _, h := range hs {
+		st := s.byName[h.delivery.Stream]
+		if st == nil {
+			st = &streamState{cfg: StreamConfig{Name: h.delivery.Stream, Max: s.total}, gone: true}
+			s.byName[st.cfg.Name] = st
+		}
+		// A stream that was quiet starts level with the others: it can't save up turns.
+		s.virt = max(st.virt, s.virt)
+		st.virt = s.virt + 1/st.weight()
+		st.inUse++
+		s.inUse++
+		st.last = now
+		h.stream = st
+		s.observer.Slots(st.cfg.Name, st.inUse)
 	}
-	// A stream that was quiet starts level with the others: it can't save up turns.
-	s.virt = max(st.virt, s.virt)
-	st.virt = s.virt + 1/st.weight()
-	st.inUse++
-	s.inUse++
-	st.last = time.Now()
-	n := st.inUse
 	s.mu.Unlock()
-	s.observer.Slots(stream, n)
-	return st
 }
 
 // free gives a slot back when its handler has ended; its settlement still counts until settled.
@@ -167,15 +169,17 @@ func (s *slots) free(st *streamState) {
 	st.inUse--
 	s.inUse--
 	s.unsettled++
-	now := time.Now()
-	st.last = now
-	n := st.inUse
-	if st.gone && n == 0 {
+	s.observer.Slots(st.cfg.Name, st.inUse)
+	if st.gone && st.inUse == 0 {
 		delete(s.byName, st.cfg.Name)
+	}
+	if st.cfg.Lend && st.inUse == 0 {
+		st.last = time.Now() // its idleness begins
 	}
 	// A Receive that blocks on other streams must ask anew when one that it was offered nothing of has room now.
 	must := false
 	if s.starved > 0 {
+		now := time.Now()
 		free, pool := s.room(now)
 		for _, o := range s.streams {
 			if o.offer == 0 && min(o.cfg.Max-o.inUse, s.reserve(o, now)+pool, free) > 0 {
@@ -186,13 +190,15 @@ func (s *slots) free(st *streamState) {
 	}
 	s.signal(must)
 	s.mu.Unlock()
-	s.observer.Slots(st.cfg.Name, n)
 }
 
-// settled counts a settlement that has ended.
-func (s *slots) settled() {
+// settled counts n settlements that have ended.
+func (s *slots) settled(n int) {
+	if n == 0 {
+		return
+	}
 	s.mu.Lock()
-	if s.unsettled--; s.unsettled >= unsettledSpare-1 {
+	if s.unsettled -= n; s.unsettled+n >= unsettledSpare {
 		s.signal(false)
 	}
 	s.mu.Unlock()

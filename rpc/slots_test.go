@@ -9,6 +9,13 @@ import (
 	"github.com/streamerson/streamerson/transport"
 )
 
+// one takes one delivery of a stream.
+func one(s *slots, stream string) *streamState {
+	h := &handling{delivery: transport.Delivery{Stream: stream}}
+	s.take(time.Now(), []*handling{h})
+	return h.stream
+}
+
 // fill plays a broker with endless work on every stream: it takes what the credits allow and ends nothing.
 func fill(s *slots) map[string]int {
 	got := map[string]int{}
@@ -19,7 +26,7 @@ func fill(s *slots) map[string]int {
 		for i, c := range credits {
 			if l.Allow(i) > 0 { // one at a time, as a saturated worker gets them
 				l.Take(i, 1)
-				s.take(c.Stream)
+				one(s, c.Stream)
 				got[c.Stream]++
 				took = true
 				break
@@ -41,7 +48,7 @@ func TestReservedSlotsStayFree(t *testing.T) {
 		}
 		for n := l.Allow(i); n > 0; n-- {
 			l.Take(i, 1)
-			s.take(c.Stream)
+			one(s, c.Stream)
 		}
 	}
 	if running, _ := s.busy(); running != 2 {
@@ -69,16 +76,16 @@ func TestWeightsShareWhatIsContended(t *testing.T) {
 func TestQuietStreamSavesNoTurns(t *testing.T) {
 	s := newSlots(1, []StreamConfig{{Name: "a"}, {Name: "b"}}, NopObserver{})
 	for range 100 {
-		s.free(s.take("a"))
-		s.settled()
+		s.free(one(s, "a"))
+		s.settled(1)
 	}
 	// b wakes up: from now on they share.
 	turns := ""
 	for range 12 {
 		_, credits := s.credit(nil)
 		turns += credits[0].Stream
-		s.free(s.take(credits[0].Stream))
-		s.settled()
+		s.free(one(s, credits[0].Stream))
+		s.settled(1)
 	}
 	if n := strings.Count(turns, "a"); n < 5 || n > 7 {
 		t.Errorf("turns are %s, want half for each", turns)
@@ -88,15 +95,15 @@ func TestQuietStreamSavesNoTurns(t *testing.T) {
 func TestIdleReservationIsLentAndComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSlots(4, []StreamConfig{{Name: "image", Min: 3, Lend: true}, {Name: "short", Min: 1}}, NopObserver{})
-		s.free(s.take("image"))
-		s.settled()
+		s.free(one(s, "image"))
+		s.settled(1)
 		if got := fill(s); got["image"] != 3 || got["short"] != 1 {
 			t.Fatalf("while image is busy: %v", got)
 		}
 		for _, st := range s.streams {
 			for st.inUse > 0 {
 				s.free(st)
-				s.settled()
+				s.settled(1)
 			}
 		}
 		time.Sleep(lendIdle + time.Millisecond)
@@ -112,12 +119,12 @@ func TestIdleReservationIsLentAndComesBack(t *testing.T) {
 func TestUnsettledRepliesStopTheFetching(t *testing.T) {
 	s := newSlots(2, []StreamConfig{{Name: "a"}}, NopObserver{})
 	for range unsettledSpare + 2 {
-		s.free(s.take("a"))
+		s.free(one(s, "a"))
 	}
 	if free, _ := s.credit(nil); free != 0 {
 		t.Errorf("%d may be fetched while %d settlements wait", free, unsettledSpare+2)
 	}
-	s.settled()
+	s.settled(1)
 	if free, _ := s.credit(nil); free != 1 {
 		t.Errorf("after one settled: %d, want 1", free)
 	}
@@ -125,7 +132,7 @@ func TestUnsettledRepliesStopTheFetching(t *testing.T) {
 
 func TestFreedSlotWakesAReceiveThatExcludedItsStream(t *testing.T) {
 	s := newSlots(2, []StreamConfig{{Name: "a", Max: 1}, {Name: "b"}}, NopObserver{})
-	st := s.take("a")
+	st := one(s, "a")
 	woken := false
 	s.credit(func() { woken = true }) // blocks on b alone
 	s.free(st)
