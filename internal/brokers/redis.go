@@ -48,6 +48,8 @@ type RedisConfig struct {
 	Port int
 	// Dir holds the server's files, and is kept; "" means a temporary one that Stop removes.
 	Dir string
+	// ConfigFile, if set, is given to redis-server, which may rewrite it (a sentinel needs one).
+	ConfigFile string
 	// Args are further command-line arguments of redis-server, such as "--save", "60 1".
 	Args []string
 	// Own insists on a server of one's own, one that may be killed, even when EnvRedisURL is set.
@@ -185,6 +187,9 @@ func (r *Redis) args() []string {
 	}
 	if r.cfg.Cluster {
 		a = append(a, "--cluster-enabled", "yes", "--cluster-config-file", "nodes-"+port+".conf", "--cluster-node-timeout", "2000")
+	}
+	if r.cfg.ConfigFile != "" {
+		a = append([]string{r.cfg.ConfigFile}, a...)
 	}
 	return append(a, r.cfg.Args...)
 }

@@ -50,7 +50,7 @@ func Open(ctx context.Context, u *url.URL, opts transport.Options) (transport.Dr
 	case err = <-checked:
 	case <-ctx.Done():
 		d.links.cmd.abort()
-		<-checked
+		_ = <-checked
 		err = fail("open", "", ctx.Err())
 	}
 	if err != nil {

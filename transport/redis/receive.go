@@ -24,6 +24,8 @@ const (
 	failPause = 100 * time.Millisecond
 	// clusterPause is the longest pause between polls of several idle streams in a Cluster.
 	clusterPause = 20 * time.Millisecond
+	// clusterBlock is how long one blocking read waits in a Cluster.
+	clusterBlock = 100 * time.Millisecond
 )
 
 // Receive reads by this plan: what is free for the taking first (every quarter of a lease). While several streams have
@@ -122,7 +124,7 @@ func (c *consumer) block(ctx context.Context, limit int) ([]transport.Delivery, 
 		count = min(count, w.n)
 	}
 	wait := time.Until(time.Unix(0, c.nextClaim.Load()))
-	wait = min(max(wait, time.Millisecond), blockTime)
+	wait = min(max(wait, time.Millisecond), c.d.blockTime())
 	c.args = append(c.args[:0], "xreadgroup", "group", c.group, c.name, "count", count, "block", wait.Milliseconds(), "streams")
 	clear(c.byKey)
 	for i, w := range c.wants {
@@ -223,16 +225,28 @@ func (c *consumer) giveBack(ctx context.Context, surplus []entry) {
 	c.claimSoon()
 }
 
+// blockTime is short in a Cluster: there a blocked read can't be woken.
+func (d *Driver) blockTime() time.Duration {
+	if d.set.mode == cluster {
+		return clusterBlock
+	}
+	return blockTime
+}
+
 // wakeUp ends the blocked read with the given number, if it still goes on.
 func (c *consumer) wakeUp(seq int64) {
 	c.d.wake(c.link, func() bool { return c.reading.Load() == seq })
 }
 
-// wake unblocks a link's read for as long as it blocks, and at last closes its connection.
+// wake unblocks a link's read for as long as it blocks, and at last closes its connection. In a Cluster, where the link's
+// reads are short, it leaves them to end by themselves.
 func (d *Driver) wake(l *link, blocked func() bool) {
+	if d.set.mode == cluster {
+		return
+	}
 	deadline := time.Now().Add(wakeMost)
 	for blocked() && time.Now().Before(deadline) {
-		if id := l.id.Load(); id != 0 && d.set.mode != cluster {
+		if id := l.id.Load(); id != 0 {
 			ctx, cancel := context.WithDeadline(context.Background(), deadline)
 			_, _ = d.cmd.do(ctx, []goredis.Cmder{goredis.NewIntCmd(context.Background(), "client", "unblock", id)}, 0)
 			cancel()

@@ -33,6 +33,7 @@ type tailer struct {
 
 	mu     sync.Mutex
 	bodies [][]byte
+	failed error // of the last read, not yet told
 }
 
 // Tail creates the lane in the broker, or joins it if it is shared; the id after which it reads is fixed by that.
@@ -106,8 +107,12 @@ func (t *tailer) Receive(ctx context.Context, limit int) ([][]byte, error) {
 		if t.closed.Load() {
 			return nil, failMsg(transport.CodeClosed, "receive", t.address, "the tailer is closed")
 		}
-		if out := t.pop(limit); len(out) > 0 {
+		out, failed := t.pop(limit)
+		if len(out) > 0 {
 			return out, nil
+		}
+		if failed != nil {
+			return nil, connFail("receive", t.address, failed)
 		}
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -120,9 +125,11 @@ func (t *tailer) Receive(ctx context.Context, limit int) ([][]byte, error) {
 	}
 }
 
-func (t *tailer) pop(limit int) [][]byte {
+func (t *tailer) pop(limit int) ([][]byte, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	failed := t.failed
+	t.failed = nil
 	full := len(t.bodies) >= t.room
 	var out [][]byte
 	if len(t.bodies) <= limit {
@@ -135,7 +142,17 @@ func (t *tailer) pop(limit int) [][]byte {
 	if full && len(t.bodies) < t.room {
 		t.ts.roomAgain()
 	}
-	return out
+	return out, failed
+}
+
+// fail tells a Receive that the lane couldn't be read, once for each failure; a success forgets it.
+func (t *tailer) fail(err error) {
+	t.mu.Lock()
+	t.failed = err
+	t.mu.Unlock()
+	if err != nil {
+		signal(t.ready)
+	}
 }
 
 // free is how many more messages may be read for this tailer.

@@ -168,7 +168,7 @@ func (ts *tails) close(ctx context.Context) error {
 // run is the reader's goroutine.
 func (ts *tails) run() {
 	defer close(ts.done)
-	pause := probeMin
+	pause, broken := probeMin, false
 	for {
 		select {
 		case <-ts.stop:
@@ -184,7 +184,12 @@ func (ts *tails) run() {
 			}
 			continue
 		}
-		if err := ts.read(lanes); err != nil {
+		err := ts.read(lanes)
+		if broken || err != nil {
+			ts.tell(err)
+		}
+		broken = err != nil
+		if err != nil {
 			select {
 			case <-ts.stop:
 				return
@@ -194,6 +199,17 @@ func (ts *tails) run() {
 			continue
 		}
 		pause = probeMin
+	}
+}
+
+// tell passes a failed read, or its end, on to all tailers.
+func (ts *tails) tell(err error) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	for _, l := range ts.lanes {
+		for _, t := range l.tailers {
+			t.fail(err)
+		}
 	}
 }
 
@@ -232,7 +248,7 @@ func (ts *tails) read(lanes []*lane) error {
 	if ts.d.set.mode == cluster && len(lanes) > 1 {
 		return ts.readCluster(lanes)
 	}
-	return ts.readBlocked(lanes, blockTime)
+	return ts.readBlocked(lanes, ts.d.blockTime())
 }
 
 func (ts *tails) readBlocked(lanes []*lane, wait time.Duration) error {
