@@ -13,7 +13,7 @@ const userCount = 50
 // User is who writes.
 type User struct {
 	ID   int    `json:"id"`
-	Name string `json:"name"`
+	Name string `json:"name,omitempty"`
 }
 
 var firstNames = [...]string{"Ada", "Barbara", "Edsger", "Frances", "Grace", "Hedy", "Karen", "Leslie", "Margaret", "Radia"}
