@@ -151,5 +151,18 @@ func browse(e *Env) {
 		e.Errorf("delivered after browsing and removing: %s", diff)
 	}
 	e.ack(c, got...)
+	// The same where the group is there already and has not read them.
+	e.publish(d, s, "a", "b", "c")
+	e.eventually(func() bool { all = page("", 10); return len(all) == 3 }, func() string {
+		return fmt.Sprintf("%d entries are shown where 3 wait and all others are settled", len(all))
+	})
+	if n, err = b.Remove(ctx, s, []string{all[0].ID}); n != 1 || err != nil {
+		e.Errorf("removing 1: %d, %v", n, err)
+	}
+	got = e.receive(c, 2, s)
+	if diff := difference(bodiesOf(got), []string{"b", "c"}); diff != "" {
+		e.Errorf("delivered after removing what waits: %s", diff)
+	}
+	e.ack(c, got...)
 	e.nothing(c, quiet, s)
 }

@@ -77,9 +77,9 @@ func laneForged(e *Env) {
 	e.silent(t)
 }
 
-// Rule: every tailer of a shared lane, on whatever driver, reads all that is published after it attached and nothing older;
-// its address is SharedLane(name). While nobody ever tailed it, it is CodeNotFound; after the last has left it is CodeNotFound
-// or, while its lease runs out, swallows the message, which a later tailer doesn't see.
+// Rule: every tailer of a shared lane, on whatever driver, reads all that is published after it attached and nothing older,
+// in bodies of its own; its address is SharedLane(name). While nobody ever tailed it, it is CodeNotFound; after the last has
+// left it is CodeNotFound or, while its lease runs out, swallows the message, which a later tailer doesn't see.
 func laneShared(e *Env) {
 	d1, d2, sender := e.open(), e.open(), e.open()
 	name := e.name()
@@ -94,12 +94,26 @@ func laneShared(e *Env) {
 	e.send(sender, m("1"))
 	b := e.tail(d2, transport.TailSpec{Name: name, Shared: true})
 	b2 := e.tail(d2, transport.TailSpec{Name: name, Shared: true})
-	e.send(sender, m("2"), m("3"))
+	msgs := []transport.Message{m("2"), m("3")}
+	e.send(sender, msgs...)
+	for _, x := range msgs {
+		x.Body[0] = 'x' // the caller's again
+	}
 	for t, want := range map[transport.Tailer][]string{a: {"1", "2", "3"}, b: {"2", "3"}, b2: {"2", "3"}} {
 		if diff := difference(e.read(t, len(want)), want); diff != "" {
 			e.Errorf("shared lane: %s", diff)
 		}
 		e.silent(t)
+	}
+	e.send(sender, m("own"))
+	for _, t := range []transport.Tailer{a, b, b2} {
+		ctx, cancel := e.ctx(patience)
+		bs, err := t.Receive(ctx, 1)
+		cancel()
+		if err != nil || string(bs[0]) != "own" {
+			e.Fatalf("shared lane: %q, %v", bs, err)
+		}
+		clear(bs[0]) // each reader's own
 	}
 	e.closeLane(a)
 	e.send(sender, m("4"))

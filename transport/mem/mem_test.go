@@ -56,8 +56,8 @@ func settle(c transport.Consumer, s transport.Settlement) error {
 	return errs[0]
 }
 
-// A blocked Receive of another consumer wakes exactly when the lease ends, though the lease began after it blocked.
-func TestLeaseEndWakesBlockedReceive(t *testing.T) {
+// Another consumer gets a delivery exactly when its lease ends; then the first owner is stale.
+func TestLeaseEndFreesDelivery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, a := setup(t)
 		defer d.Close(t.Context())
