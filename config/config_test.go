@@ -88,6 +88,7 @@ func TestFull(t *testing.T) {
 		got, want any
 	}{
 		{"url", c.Transport.URL, "redis://app:s3cret@127.0.0.1:6379/0"},
+		{"address", c.Transport.Address(), "redis://app:s3cret@127.0.0.1:6379/0?pool=3&tls_ca=ca.pem"},
 		{"params", c.Transport.Params, map[string]string{"tls_ca": "ca.pem", "pool": "3"}},
 		{"cert", c.Gateway.TLS.Cert, "tls.crt"},
 		{"key", c.Gateway.TLS.Key, "/abs/tls.key"},

@@ -20,6 +20,20 @@ func (c *Config) YAML() ([]byte, error) {
 	return yaml.Marshal(toOrdered(reflect.ValueOf(c).Elem()))
 }
 
+// Address is URL with Params in its query: what to give to transport.Open. It holds the password.
+func (t Transport) Address() string {
+	u, err := url.Parse(t.URL)
+	if err != nil || len(t.Params) == 0 {
+		return t.URL
+	}
+	query := u.Query()
+	for name, value := range t.Params {
+		query.Set(name, value)
+	}
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
 // RedactURL takes the password, and the query's secrets, out of a URL; what is not a URL is left out whole.
 func RedactURL(raw string) string {
 	u, err := url.Parse(raw)

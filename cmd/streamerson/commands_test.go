@@ -43,7 +43,7 @@ func TestExampleConfigIsRight(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := streamerson(t, "config", "check", example)
-	if r.code != 0 || !strings.Contains(r.stdout, "is right: 6 routes, 3 worker streams") {
+	if r.code != 0 || !strings.Contains(r.stdout, "is right: 7 routes, 4 worker streams") {
 		t.Errorf("code %d, %s%s", r.code, r.stdout, r.stderr)
 	}
 }

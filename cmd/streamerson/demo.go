@@ -229,20 +229,27 @@ type demoRequest struct {
 	status                    int
 }
 
+// demoRequests has one for each of the example's routes.
+func demoRequests(picture []byte) []demoRequest {
+	post := []byte(`{"title": "On streams", "body": "They queue.", "author": 3}`)
+	return []demoRequest{
+		{"GET", "/posts/7", "", nil, http.StatusOK},
+		{"GET", "/posts", "", nil, http.StatusOK},
+		{"POST", "/posts", "application/json", post, http.StatusCreated},
+		{"POST", "/posts/image?width=64", "image/png", picture, http.StatusOK},
+		{"GET", "/users/3", "", nil, http.StatusOK},
+		{"GET", "/users", "", nil, http.StatusOK},
+		{"GET", "/comments?post=7", "", nil, http.StatusOK},
+	}
+}
+
 // sendDemoRequests sends one request to each route, prints the answers, and counts those that are not as they should be.
 func sendDemoRequests(ctx context.Context, out io.Writer, base string) (bad int, err error) {
 	picture, err := demoPicture()
 	if err != nil {
 		return 0, err
 	}
-	requests := []demoRequest{
-		{"GET", "/posts/7", "", nil, http.StatusOK},
-		{"GET", "/posts", "", nil, http.StatusOK},
-		{"POST", "/posts", "application/json", []byte(`{"title": "On streams", "body": "They queue.", "author": 3}`), http.StatusCreated},
-		{"POST", "/posts/image?width=64", "image/png", picture, http.StatusOK},
-		{"GET", "/users/3", "", nil, http.StatusOK},
-		{"GET", "/comments?post=7", "", nil, http.StatusOK},
-	}
+	requests := demoRequests(picture)
 	client := &http.Client{Timeout: time.Minute}
 	for _, r := range requests {
 		fmt.Fprintf(out, "%s %s", r.method, r.path)

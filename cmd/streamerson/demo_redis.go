@@ -119,9 +119,9 @@ func startChild(file, brokerURL string, logTo io.Writer, failed chan<- error, ar
 		return nil, err
 	}
 	go func() {
-		err := c.cmd.Wait()
+		_ = c.cmd.Wait() // the state says the same, with the signal's name
 		close(c.exited)
-		failed <- fmt.Errorf("the %s process has ended: %v", c.name, err)
+		failed <- fmt.Errorf("the %s process has ended: %s", c.name, c.cmd.ProcessState)
 	}()
 	return c, nil
 }

@@ -23,8 +23,8 @@ func devCommand() *cobra.Command {
 		Use:   "dev",
 		Short: "Run gateway and workers in one process, with no broker installed",
 		Long: `Serves the file's routes over streams in this process's memory, whatever broker the file names. With --forward (or
-worker.forward) requests go to that HTTP server. Without it, built-in stand-ins answer: the posts example on the streams posts,
-users and comments, and on every other stream an echo of the request as a service would see it.
+worker.forward) requests go to that HTTP server. Without it, built-in stand-ins answer: the posts example on its streams (posts,
+images, users, comments), and on every other stream an echo of the request as a service would see it.
 
 Without a file it runs the posts example.`,
 		Example: `  streamerson dev                                                  then: curl http://127.0.0.1:8080/posts/7

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/http"
 
 	"github.com/streamerson/streamerson/config"
 	"github.com/streamerson/streamerson/rpc"
@@ -21,8 +20,5 @@ func (g *gatewayServer) ready() error                                       { re
 func (g *gatewayServer) addr() string                                       { return "" }
 
 func benchGateway(ctx context.Context, ln net.Listener, url, stream string) error {
-	return errors.New("stub")
-}
-func benchWorker(ctx context.Context, url, stream string, slots int, h http.Handler) error {
 	return errors.New("stub")
 }

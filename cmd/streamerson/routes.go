@@ -74,7 +74,7 @@ func liveWorkers(ctx context.Context, cfg *config.Config) (workers map[string]st
 	}
 	ctx, cancel := context.WithTimeout(ctx, routesWait)
 	defer cancel()
-	d, err := transport.Default.Open(ctx, transportURL(cfg.Transport), transport.Options{Logger: quietLogger})
+	d, err := transport.Default.Open(ctx, cfg.Transport.Address(), transport.Options{Logger: quietLogger})
 	if err != nil {
 		return workers, oneLine(err.Error())
 	}

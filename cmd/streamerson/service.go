@@ -72,7 +72,7 @@ func startService(ctx context.Context, cfg *config.Config, logTo io.Writer) (*se
 func openDriver(ctx context.Context, cfg *config.Config, opts transport.Options) (transport.Driver, error) {
 	openCtx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	d, err := transport.Default.Open(openCtx, transportURL(cfg.Transport), opts)
+	d, err := transport.Default.Open(openCtx, cfg.Transport.Address(), opts)
 	if err != nil && ctx.Err() == nil {
 		return nil, fmt.Errorf("%s (transport.url from %s): %w", config.RedactURL(cfg.Transport.URL), cfg.Where("transport.url"), err)
 	}

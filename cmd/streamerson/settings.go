@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"runtime"
 	"slices"
@@ -85,23 +84,6 @@ func loadWith(file string, opts config.Options) (*config.Config, error) {
 		return nil, err
 	}
 	return cfg, knownTransport(cfg)
-}
-
-// transportURL is the broker's URL with the parameters in its query.
-func transportURL(t config.Transport) string {
-	if len(t.Params) == 0 {
-		return t.URL
-	}
-	u, err := url.Parse(t.URL)
-	if err != nil {
-		return t.URL // the driver's registry tells it, without the password
-	}
-	q := u.Query()
-	for k, v := range t.Params {
-		q.Set(k, v)
-	}
-	u.RawQuery = q.Encode()
-	return u.String()
 }
 
 // inOneProcess reports whether only this process can reach the broker.

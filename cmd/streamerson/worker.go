@@ -89,10 +89,11 @@ func (s *service) serveWorker(ctx context.Context, w *worker.Worker) error {
 	go s.metrics.WatchLag(ctx, s.driver, s.cfg.Worker.Group, func() []string { return streamNames(s.cfg) }, 0)
 	if target := s.cfg.Worker.Forward; target != "" {
 		s.log.Info("waiting until the target takes connections", "target", config.RedactURL(target))
-		if err := worker.WaitReady(ctx, target, worker.ForwardOptions{}); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
+		err := worker.WaitReady(ctx, target, worker.ForwardOptions{})
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // stopped while it waited, which is no failure
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -133,7 +134,7 @@ func (s *service) handlers(client *rpc.Client, demo bool) (func(*rpc.Server), er
 	return demoHandlers(client)
 }
 
-// demoHandlers are the posts example's three services, which call each other through client, and an echo for every other
+// demoHandlers are the posts example's services, which call each other through client, and an echo for every other
 // stream.
 func demoHandlers(client *rpc.Client) (func(*rpc.Server), error) {
 	costs, err := posts.CostsFromEnv()
@@ -141,10 +142,9 @@ func demoHandlers(client *rpc.Client) (func(*rpc.Server), error) {
 		return nil, usageError(err)
 	}
 	services := posts.New(&http.Client{Transport: worker.RoundTripper(client, worker.RoundTripperOptions{})}, costs)
-	byStream := map[string]rpc.Handler{
-		"posts":    worker.HTTP(services.Posts, worker.HTTPOptions{}),
-		"users":    worker.HTTP(services.Users, worker.HTTPOptions{}),
-		"comments": worker.HTTP(services.Comments, worker.HTTPOptions{}),
+	byStream := map[string]rpc.Handler{}
+	for stream, h := range services.ByStream() {
+		byStream[stream] = worker.HTTP(h, worker.HTTPOptions{})
 	}
 	echo := worker.HTTP(http.HandlerFunc(serveEcho), worker.HTTPOptions{})
 	return func(srv *rpc.Server) {

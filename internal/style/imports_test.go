@@ -38,7 +38,7 @@ var onlyIn = map[string][]string{
 	"github.com/twmb/franz-go":      {"transport/kafka", "bench"},
 	"github.com/nats-io/":           {"transport/nats", "bench", "internal/brokers"},
 	"github.com/testcontainers/":    {"internal/brokers"},
-	"github.com/prometheus/":        {"metrics"},
+	"github.com/prometheus/":        {"metrics", "cmd/streamerson"},
 	"go.opentelemetry.io/":          {"metrics", "gateway", "worker"},
 	"github.com/spf13/cobra":        {"cmd/streamerson", "bench", "bench/cmd/*"},
 	"github.com/goccy/go-yaml":      {"config", "bench", "cmd/streamerson"},
