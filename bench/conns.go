@@ -33,10 +33,13 @@ func (l *processLeg) connections(ctx context.Context) (map[string]int, error) {
 			return nil, fmt.Errorf("%s: connections: %w", p.name, err)
 		}
 		for _, c := range own {
-			if known[fmt.Sprintf("%s:%d", c.Laddr.IP, c.Laddr.Port)] {
+			// The local end alone doesn't tell a connection: the system uses a port again for another server.
+			if known[end(c.Laddr)] && end(c.Raddr) == l.broker.srv.Addr {
 				out[l.steps[i].part]++
 			}
 		}
 	}
 	return out, nil
 }
+
+func end(a psnet.Addr) string { return fmt.Sprintf("%s:%d", a.IP, a.Port) }

@@ -148,9 +148,9 @@ func startGateway(ctx context.Context, spec roleSpec, w Wiring) (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	base := "http://" + ln.Addr().String()
+	base, probe := "http://"+ln.Addr().String(), &http.Client{Timeout: time.Second}
 	p, err := inBackground(ctx, func(ctx context.Context) error { return w.Gateway(ctx, ln, spec.URL, spec.Stream) }, func() error {
-		resp, err := http.Post(base+echoPath, "application/octet-stream", nil)
+		resp, err := probe.Post(base+echoPath, "application/octet-stream", nil)
 		if err != nil {
 			return err
 		}
