@@ -163,11 +163,11 @@ func redisLegs(s *self, b *redisBroker, w Wiring) []*processLeg {
 		{name: LegHand, self: s, broker: b, steps: []step{{PartWorker, "hand-worker"}, {PartClient, "hand-client"}}},
 		{name: LegNaive, self: s, broker: b, steps: []step{{PartWorker, "naive-worker"}, {PartClient, "naive-client"}}},
 		{name: LegRPC, self: s, broker: b, steps: []step{{PartWorker, "rpc-worker"}, {PartClient, "rpc-client"}}},
-		{name: LegProxy, self: s, steps: []step{{PartWorker, "http-server"}, {PartGateway, "http-proxy"}, {PartClient, "http-client"}}},
+		{name: LegProxy, self: s, steps: []step{{PartWorker, "http-server"}, {PartGateway, "http-proxy"}, {PartClient, "http-load"}}},
 	}
 	if w.Gateway != nil && w.Worker != nil {
 		legs = append(legs, &processLeg{name: LegGateway, self: s, broker: b, steps: []step{
-			{PartWorker, "web-worker"}, {PartGateway, "gateway"}, {PartClient, "http-client"},
+			{PartWorker, "web-worker"}, {PartGateway, "gateway"}, {PartClient, "http-load"},
 		}})
 	}
 	return legs

@@ -73,6 +73,7 @@ var roles = map[string]func(context.Context, roleSpec, Wiring) (*part, error){
 	"http-server":  startHTTPServer,
 	"http-proxy":   startHTTPProxy,
 	"http-client":  startHTTPClient,
+	"http-load":    startHTTPLoad,
 	"hand-client":  startHandClient,
 	"hand-worker":  startHandWorker,
 	"naive-client": startNaiveClient,
