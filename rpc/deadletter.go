@@ -53,8 +53,8 @@ func (s *Server) bury(h *handling, answer *Error, cause DeadCause, text string) 
 	if answer != nil && h.replyTo != "" && !h.req.OneWay {
 		// Best effort, ahead of the dead letter: the caller's deadline would tell it as well.
 		answer.Origin = OriginRuntime
-		f := encodeFrame(errorReply(h, answer))
-		s.sendReply(transport.Message{Stream: h.replyTo, Lane: true, Body: f.b})
+		f := encodeFrame(errorReply(h, answer)).to(h.replyTo, true)
+		s.sendReply(f.msg)
 		f.release()
 	}
 	s.entomb(h, cause, text)
@@ -80,11 +80,8 @@ func (s *Server) entomb(h *handling, cause DeadCause, text string) {
 			{Name: DeadHeaderTime, Value: time.Now().UTC().Format("2006-01-02T15:04:05.000Z")},
 		},
 	}
-	if h.out != nil {
-		h.out.release()
-	}
-	h.out = encodeFrame(&env)
-	h.reply = transport.Message{Stream: DeadStream(h.delivery.Stream), Body: h.out.b}
+	h.dropReply()
+	h.reply = encodeFrame(&env).to(DeadStream(h.delivery.Stream), false)
 	h.dead = cause
 }
 

@@ -198,8 +198,7 @@ func (s *Server) answer(h *handling, resp *Response, err error) {
 		env.Headers, env.Body, env.ContentType, env.Status = nil, nil, "", 0
 		setError(&env, &Error{Code: CodeInternal, Message: "the reply is not sendable: " + bad.Error(), Origin: OriginRuntime})
 	}
-	h.out = encodeFrame(&env)
-	h.reply = transport.Message{Stream: h.replyTo, Lane: true, Body: h.out.b}
+	h.reply = encodeFrame(&env).to(h.replyTo, true)
 	s.settle(h, transport.Ack)
 }
 

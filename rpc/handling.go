@@ -28,8 +28,7 @@ type handling struct {
 	renewed    time.Time
 
 	// The settlement that is under way; touched by one goroutine at a time, handed over with the handling.
-	reply    transport.Message
-	out      *frame // reply's body
+	reply    *frame // nil: none
 	verb     transport.Verb
 	delay    time.Duration
 	tries    int

@@ -14,8 +14,11 @@ const cancelLane = "cancel"
 // maxPooledFrame keeps the pool from holding on to the buffers of rare large bodies.
 const maxPooledFrame = 256 << 10
 
-// frame is a pooled buffer for one encoded envelope.
-type frame struct{ b []byte }
+// frame is a pooled buffer for one encoded envelope, and the message that carries it as a reply.
+type frame struct {
+	b   []byte
+	msg transport.Message
+}
 
 var framePool = sync.Pool{New: func() any { return &frame{b: make([]byte, 0, 512)} }}
 
@@ -25,7 +28,14 @@ func encodeFrame(env *wire.Envelope) *frame {
 	return f
 }
 
+// to addresses the frame.
+func (f *frame) to(stream string, lane bool) *frame {
+	f.msg = transport.Message{Stream: stream, Lane: lane, Body: f.b}
+	return f
+}
+
 func (f *frame) release() {
+	f.msg = transport.Message{}
 	if cap(f.b) <= maxPooledFrame {
 		framePool.Put(f)
 	}

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"runtime"
 	"time"
 
 	"github.com/streamerson/streamerson/rpc/wire"
@@ -62,6 +63,8 @@ func (s *Server) receive(ctx context.Context) {
 			}
 			continue
 		}
+		// What was just received goes first: short handlers end before the next read, which then brings more at once.
+		runtime.Gosched()
 		got, err := s.consumer.Receive(read, free, credits)
 		s.start(got)
 		if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {

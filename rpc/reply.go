@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -28,6 +29,8 @@ func (c *Client) readReplies(ctx context.Context) {
 		if broken { // come back soon to see whether it is mended: an empty lane says nothing
 			read, cancel = context.WithTimeout(ctx, 2*lanePause)
 		}
+		// Those who were just answered go first: their next calls travel together, and so do the replies.
+		runtime.Gosched()
 		bodies, err := c.lane.Receive(read, laneBatch)
 		cancel()
 		switch {

@@ -48,7 +48,7 @@ type ServerConfig struct {
 	// RetryDelays are the waits before a failed one-way message's next attempts; after the last it is dead-lettered.
 	// nil means 10, 20 and 30 s.
 	RetryDelays []time.Duration
-	// DedupWindow is how many recent request ids are remembered to run each once; 0 means DefaultDedupWindow.
+	// DedupWindow is about how many recent request ids are remembered to run each once; 0 means DefaultDedupWindow.
 	DedupWindow int
 	// DrainTimeout bounds how long Run waits for running handlers after its ctx ended; 0 means DefaultDrainTimeout.
 	DrainTimeout time.Duration

@@ -38,7 +38,7 @@ func (s *Server) settle(h *handling, verb transport.Verb) {
 		s.slots.free(h.stream)
 	}
 	// After a stop (SIGSTOP, a sleeping machine) the lease may be gone without anybody having noticed: ask first.
-	if h.reply.Lane && s.caps.Extend && time.Since(h.received) > s.cfg.Lease && s.leases.age(h, time.Now()) > s.cfg.Lease && !s.stillOurs(h) {
+	if h.toLane() && s.caps.Extend && time.Since(h.received) > s.cfg.Lease && s.leases.age(h, time.Now()) > s.cfg.Lease && !s.stillOurs(h) {
 		s.lost(h)
 		h.ran = false
 		s.done(h)
@@ -81,10 +81,7 @@ func (s *Server) done(hs ...*handling) {
 	s.dedup.end(hs...)
 	n := 0
 	for _, h := range hs {
-		if h.out != nil {
-			h.out.release()
-			h.out = nil
-		}
+		h.dropReply()
 		if !h.slotless {
 			n++
 		}
@@ -97,8 +94,8 @@ func (s *Server) flushSettlements(batch []*handling) {
 	s.batch, s.errs = s.batch[:0], s.errs[:0]
 	for _, h := range batch {
 		st := transport.Settlement{Delivery: h.lent(), Verb: h.verb, Delay: h.delay}
-		if h.reply.Stream != "" {
-			st.Reply = &h.reply
+		if h.reply != nil {
+			st.Reply = &h.reply.msg
 		}
 		s.batch, s.errs = append(s.batch, st), append(s.errs, nil)
 	}
@@ -132,7 +129,7 @@ func (s *Server) deadLettered(h *handling) {
 // settledBadly decides what a refused settlement becomes.
 func (s *Server) settledBadly(h *handling, err error) {
 	code := transport.CodeOf(err)
-	toLane := h.reply.Lane
+	toLane := h.toLane()
 	switch {
 	case code == transport.CodeStale:
 		s.cfg.Observer.LeaseLost(h.stream.cfg.Name)
@@ -144,12 +141,9 @@ func (s *Server) settledBadly(h *handling, err error) {
 		// The caller's process is gone, and with it everyone who could read the reply.
 		s.withoutReply(h)
 	case toLane && code == transport.CodeInvalid:
-		h.reply = transport.Message{}
 		s.entomb(h, DeadBadReplyTo, err.Error())
 		s.queue(h)
 	case toLane && code == transport.CodeTooLarge:
-		h.out.release()
-		h.out = nil
 		s.requeueError(h, &Error{Code: CodeResourceExhausted, Message: "the reply is larger than the transport takes", Origin: OriginRuntime})
 	case toLane && !h.deadline.IsZero() && time.Now().After(h.deadline):
 		s.withoutReply(h) // nobody waits any longer
@@ -163,8 +157,18 @@ func (s *Server) settledBadly(h *handling, err error) {
 	}
 }
 
+// toLane reports whether an answer goes with the settlement, rather than a dead letter or nothing.
+func (h *handling) toLane() bool { return h.reply != nil && h.reply.msg.Lane }
+
+func (h *handling) dropReply() {
+	if h.reply != nil {
+		h.reply.release()
+		h.reply = nil
+	}
+}
+
 func (s *Server) withoutReply(h *handling) {
-	h.reply = transport.Message{}
+	h.dropReply()
 	s.queue(h)
 }
 
@@ -175,8 +179,8 @@ func (s *Server) requeueError(h *handling, e *Error) {
 		return
 	}
 	h.replaced = true
-	h.out = encodeFrame(errorReply(h, e))
-	h.reply.Body = h.out.b
+	h.dropReply()
+	h.reply = encodeFrame(errorReply(h, e)).to(h.replyTo, true)
 	s.queue(h)
 }
 
