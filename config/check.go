@@ -98,6 +98,7 @@ func (k *checker) gateway(use Use) {
 	}
 	k.positive("gateway.timeouts.header", g.Timeouts.Header)
 	k.positive("gateway.timeouts.read", g.Timeouts.Read)
+	k.positive("gateway.timeouts.write", g.Timeouts.Write)
 	k.positive("gateway.timeouts.idle", g.Timeouts.Idle)
 	k.positive("gateway.timeouts.call", g.Timeouts.Call)
 	if g.Limits.Body <= 0 {

@@ -48,6 +48,19 @@ type Gateway struct {
 	Auth Auth `yaml:"auth"`
 	// TrustedProxies are addresses or networks (10.0.0.0/8) whose X-Forwarded-For and -Proto are believed. Default: none.
 	TrustedProxies []string `yaml:"trusted_proxies"`
+	// IdentityHeaders are further headers that are never taken from outside, besides the usual ones, because a service believes
+	// them.
+	IdentityHeaders []string `yaml:"identity_headers"`
+	// ForwardAuthorization passes the Authorization header on to workers even where auth has read it. Default false: a token
+	// is a secret, and would lie in the stream; workers get the identity.
+	ForwardAuthorization bool `yaml:"forward_authorization"`
+	// AccessLog writes a line for each request at level info: route, status, bytes, time. Default false.
+	AccessLog bool `yaml:"access_log"`
+	// PortSharing lets a new gateway listen on the same address before the old one stops (Linux), for restarts without a pause.
+	// Default false: a second gateway by mistake is an error.
+	PortSharing bool `yaml:"port_sharing"`
+	// H2C takes HTTP/2 without TLS as well, behind a proxy that speaks it. Default false.
+	H2C bool `yaml:"h2c"`
 	// Routes say which request goes to which stream. A gateway needs at least one.
 	Routes []Route `yaml:"routes" env:"-"`
 }
@@ -68,6 +81,11 @@ type Timeouts struct {
 	Read Duration `yaml:"read" default:"30s"`
 	// Idle is how long a kept-alive connection may wait for its next request. Default 2m.
 	Idle Duration `yaml:"idle" default:"2m"`
+	// Write is how long a client may take to read its answer. Default 30s.
+	Write Duration `yaml:"write" default:"30s"`
+	// LameDuck is how long a shutdown still takes requests while /readyz already fails, so that load balancers see it first.
+	// Default 0s. It comes before drain.
+	LameDuck Duration `yaml:"lame_duck"`
 	// Drain bounds how long a shutdown waits for calls in flight. Default 25s, inside the 30s that Kubernetes gives.
 	Drain Duration `yaml:"drain" default:"25s"`
 	// Call bounds a call, unless its route says otherwise. Default 10s.
@@ -122,6 +140,8 @@ type JWT struct {
 	Leeway Duration `yaml:"leeway" default:"30s"`
 	// Claims that a token must have, with these values.
 	Claims map[string]string `yaml:"claims"`
+	// IdentityClaims are told to workers besides sub, as one JSON object. Default: none, and the identity is the sub alone.
+	IdentityClaims []string `yaml:"identity_claims"`
 }
 
 // Route sends the requests of one method and path pattern to one function on one stream.
@@ -207,6 +227,9 @@ type Tracing struct {
 	Endpoint string `yaml:"endpoint"`
 	// Service is the service.name of the spans. Default streamerson.
 	Service string `yaml:"service" default:"streamerson"`
-	// Sample is the share of new traces that are recorded, 0 to 1. Default 0.1. A caller's decision is kept.
+	// Sample is the share of new traces that are recorded, 0 to 1. Default 0.1.
 	Sample float64 `yaml:"sample" default:"0.1"`
+	// TrustCallers joins the trace that an HTTP client names in traceparent, and keeps its decision to record. Default false:
+	// strangers could fill the trace store.
+	TrustCallers bool `yaml:"trust_callers"`
 }

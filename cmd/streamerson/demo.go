@@ -287,21 +287,31 @@ func sendDemoRequests(ctx context.Context, out io.Writer, base string) (bad int,
 	return bad, nil
 }
 
-// timeSplit words a Server-Timing header: "12.1ms = gateway 0.1ms + queue 0.3ms + …".
+// timeSplit words a Server-Timing header: 12.1ms = HTTP and gateway 1.2ms + publish 0.2ms + queue 0.4ms + …
 func timeSplit(headers []string, took time.Duration) string {
 	var parts []string
+	var call time.Duration
 	for metric := range strings.SplitSeq(strings.Join(headers, ","), ",") {
 		name, params, _ := strings.Cut(strings.TrimSpace(metric), ";")
 		for p := range strings.SplitSeq(params, ";") {
-			if dur, ok := strings.CutPrefix(strings.TrimSpace(p), "dur="); ok {
-				parts = append(parts, name+" "+dur+"ms")
+			millis, ok := strings.CutPrefix(strings.TrimSpace(p), "dur=")
+			if !ok {
+				continue
+			}
+			d, err := time.ParseDuration(millis + "ms")
+			switch {
+			case err != nil:
+			case name == "total":
+				call = d
+			default:
+				parts = append(parts, name+" "+short(d))
 			}
 		}
 	}
 	if len(parts) == 0 {
 		return short(took)
 	}
-	return short(took) + " in all; " + strings.Join(parts, ", ")
+	return short(took) + " = HTTP and gateway " + short(max(0, took-call)) + " + " + strings.Join(parts, " + ")
 }
 
 func preview(body []byte) string {
