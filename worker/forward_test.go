@@ -139,6 +139,19 @@ func TestForwardToAnotherProcess(t *testing.T) {
 		}
 		clear(r.Body) // the race detector sees it if the transport still reads
 	})
+	t.Run("the caller goes while a large body is sent", func(t *testing.T) {
+		for range 5 {
+			r := get("/wait", "")
+			r.Header = r.Header.Set(rpc.HeaderMethod, "POST")
+			r.Body = bytes.Repeat([]byte("x"), 32<<20)
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			if _, err := h(ctx, r); rpc.CodeOf(err) != rpc.CodeDeadlineExceeded {
+				t.Errorf("got %v", err)
+			}
+			cancel()
+			clear(r.Body) // the race detector sees it if the transport still reads
+		}
+	})
 	t.Run("a path in front", func(t *testing.T) {
 		h := forward(t, p.url+"/api%2Fv1/", worker.ForwardOptions{})
 		resp, err := h(t.Context(), get("/a%20b", ""))

@@ -167,6 +167,27 @@ func TestFlushAndHijack(t *testing.T) {
 	}
 }
 
+// The header is fixed by a flush, and with it the type: detected from what was written before, or none.
+func TestFlushFixesTheContentType(t *testing.T) {
+	for _, c := range []struct{ before, after, want string }{
+		{"<html>", "plain", "text/html; charset=utf-8"},
+		{"plain", "<html>", "text/plain; charset=utf-8"},
+		{"", "<html>", ""},
+	} {
+		resp, err := handle(t, func(w http.ResponseWriter, _ *http.Request) {
+			if c.before != "" {
+				_, _ = io.WriteString(w, c.before)
+			}
+			w.(http.Flusher).Flush()
+			_, _ = io.WriteString(w, c.after)
+			w.(http.Flusher).Flush()
+		}, &rpc.Request{Function: "f"})
+		if err != nil || resp.ContentType != c.want || string(resp.Body) != c.before+c.after {
+			t.Errorf("%q, flush, %q: got %+v, %v", c.before, c.after, resp, err)
+		}
+	}
+}
+
 func TestReservedFieldsStayInside(t *testing.T) {
 	resp, err := handle(t, func(w http.ResponseWriter, r *http.Request) {
 		for k, v := range r.Header { // some handlers do this

@@ -136,6 +136,7 @@ var probes = []probe{
 	}},
 	{name: "no content", method: "GET", path: "/", handler: write(204, "X-A", "1", "refused")},
 	{name: "not modified", method: "GET", path: "/", handler: write(304, "Etag", `"1"`, "refused")},
+	{name: "not modified has no type", method: "GET", path: "/", handler: write(304, "Content-Type", "text/x", "")},
 	{name: "error", method: "GET", path: "/", handler: func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "sorry", 503) }},
 	{name: "redirect", method: "GET", path: "/a", handler: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/b", 302) }},
 	{name: "unusual status", method: "GET", path: "/", handler: write(799, "", "", "x")},

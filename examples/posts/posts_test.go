@@ -236,6 +236,10 @@ func TestWorkFollowsTheCost(t *testing.T) {
 	if few, many, small := passes(10*time.Millisecond, 100, 100), passes(20*time.Millisecond, 100, 100), passes(10*time.Millisecond, 50, 50); few != "29" || many != "58" || small != "117" {
 		t.Errorf("passes %s, %s for twice the cost, %s for a quarter of the picture", few, many, small)
 	}
+	sharp, soft := contrast(t, time.Nanosecond), contrast(t, 10*time.Millisecond)
+	if sharp < 100 || soft > sharp/2 {
+		t.Errorf("one pass leaves a contrast of %d, many leave %d", sharp, soft)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -251,6 +255,29 @@ func TestWorkFollowsTheCost(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("an hour of work goes on for nobody")
 	}
+}
+
+// contrast processes a black picture with a white half and returns the step that is left between the two.
+func contrast(t *testing.T, cost time.Duration) int {
+	img := image.NewGray(image.Rect(0, 0, 100, 100))
+	for i := range img.Pix {
+		if i%100 >= 50 {
+			img.Pix[i] = 255
+		}
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		t.Fatal(err)
+	}
+	rec := httptest.NewRecorder()
+	posts.New(nil, posts.Costs{Image: cost}).Posts.ServeHTTP(rec, httptest.NewRequest("POST", "/posts/image", &b))
+	out, err := png.Decode(rec.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, _, _, _ := out.At(47, 50).RGBA()
+	right, _, _, _ := out.At(52, 50).RGBA()
+	return int(right>>8) - int(left>>8)
 }
 
 func TestHugePicturesAreRefused(t *testing.T) {
