@@ -238,7 +238,7 @@ func demoRequests(picture []byte) []demoRequest {
 		{"POST", "/posts", "application/json", post, http.StatusCreated},
 		{"POST", "/posts/image?width=64", "image/png", picture, http.StatusOK},
 		{"GET", "/users/3", "", nil, http.StatusOK},
-		{"GET", "/users", "", nil, http.StatusOK},
+		{"GET", "/users?ids=3,7", "", nil, http.StatusOK},
 		{"GET", "/comments?post=7", "", nil, http.StatusOK},
 	}
 }
