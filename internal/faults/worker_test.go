@@ -1,0 +1,149 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/streamerson/streamerson/rpc"
+)
+
+// crashStatus is the exit status of a worker whose handler ended its process.
+const crashStatus = 7
+
+// say prints one line for the parent.
+func say(word, rest string) {
+	sayMu.Lock()
+	defer sayMu.Unlock()
+	fmt.Println(word, rest)
+}
+
+var sayMu sync.Mutex
+
+// runWorker serves cfg.Streams until SIGTERM.
+func runWorker(cfg childConfig) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	seen := &counts{print: func(name string) { say("event", name) }}
+	d, err := openDriver(ctx, cfg.URL, seen.driverEvent)
+	if err != nil {
+		return err
+	}
+	streams := make([]rpc.StreamConfig, len(cfg.Streams))
+	for i, s := range cfg.Streams {
+		streams[i].Name = s
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	s, err := rpc.NewServer(d, rpc.ServerConfig{
+		Name: cfg.Name, Slots: cfg.Slots, Streams: streams, Lease: cfg.Lease, MaxAttempts: cfg.MaxAttempts,
+		RetryDelays: cfg.RetryDelays, Observer: seen, Logger: quiet,
+	})
+	if err != nil {
+		return err
+	}
+	w := &worker{name: cfg.Name, ledger: redis.NewClient(&redis.Options{Addr: cfg.Ledger})}
+	if w.client, err = rpc.NewClient(ctx, d, rpc.ClientConfig{Name: cfg.Name, Logger: quiet}); err != nil {
+		return err
+	}
+	for name, h := range map[string]rpc.Handler{
+		"echo": w.echo, "sleep": w.sleep, "stall": w.stall, "effect": w.effect, "size": w.size, "panic": w.panic,
+		"crash": w.crash, "fail": w.fail, "nested": w.nested,
+	} {
+		s.Handle(name, h)
+	}
+	go func() {
+		for s.Ready() != nil {
+			time.Sleep(2 * time.Millisecond)
+		}
+		say("ready", cfg.Name)
+	}()
+	if err := s.Run(ctx); err != nil {
+		return err
+	}
+	end, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_ = w.client.Close(end)
+	return d.Close(end)
+}
+
+// worker has the handlers.
+type worker struct {
+	name   string
+	ledger *redis.Client
+	client *rpc.Client
+}
+
+func (w *worker) echo(_ context.Context, r *rpc.Request) (*rpc.Response, error) {
+	return &rpc.Response{Body: r.Body, ContentType: r.ContentType, Header: r.Header}, nil
+}
+
+// sleep takes as many milliseconds as the body says.
+func (w *worker) sleep(_ context.Context, r *rpc.Request) (*rpc.Response, error) {
+	ms, err := strconv.Atoi(string(r.Body))
+	if err != nil {
+		return nil, rpc.Errorf(rpc.CodeInvalidArgument, "%v", err)
+	}
+	time.Sleep(time.Duration(ms) * time.Millisecond)
+	return &rpc.Response{Body: []byte(w.name)}, nil
+}
+
+// stall sleeps in its first attempt only.
+func (w *worker) stall(ctx context.Context, r *rpc.Request) (*rpc.Response, error) {
+	say("event", "stall-"+strconv.Itoa(r.Attempt))
+	if r.Attempt == 1 {
+		return w.sleep(ctx, r)
+	}
+	return &rpc.Response{Body: []byte(w.name)}, nil
+}
+
+// effect writes into the ledger that it began and ended; the body is a name and the milliseconds in between. Once it has
+// begun nothing stops it: an effect that was half done would count for nothing.
+func (w *worker) effect(_ context.Context, r *rpc.Request) (*rpc.Response, error) {
+	name, wait, _ := strings.Cut(string(r.Body), " ")
+	bg := context.Background()
+	if err := w.ledger.HIncrBy(bg, runs(r.Stream), name, 1).Err(); err != nil {
+		return nil, err
+	}
+	if ms, err := strconv.Atoi(wait); err == nil {
+		time.Sleep(time.Duration(ms) * time.Millisecond)
+	}
+	if err := w.ledger.HIncrBy(bg, ends(r.Stream), name, 1).Err(); err != nil {
+		return nil, err
+	}
+	return &rpc.Response{Body: []byte(name)}, nil
+}
+
+// size answers with as many bytes as the body says.
+func (w *worker) size(_ context.Context, r *rpc.Request) (*rpc.Response, error) {
+	n, err := strconv.Atoi(string(r.Body))
+	if err != nil {
+		return nil, rpc.Errorf(rpc.CodeInvalidArgument, "%v", err)
+	}
+	return &rpc.Response{Body: make([]byte, n)}, nil
+}
+
+func (w *worker) panic(context.Context, *rpc.Request) (*rpc.Response, error) { panic("on purpose") }
+
+func (w *worker) crash(_ context.Context, r *rpc.Request) (*rpc.Response, error) {
+	say("event", "crash-"+strconv.Itoa(r.Attempt))
+	os.Exit(crashStatus)
+	return nil, nil
+}
+
+func (w *worker) fail(context.Context, *rpc.Request) (*rpc.Response, error) {
+	return nil, rpc.Errorf(rpc.CodeFailedPrecondition, "on purpose")
+}
+
+// nested calls echo on the stream that the request's content type names.
+func (w *worker) nested(ctx context.Context, r *rpc.Request) (*rpc.Response, error) {
+	return w.client.Call(ctx, &rpc.Request{Stream: r.ContentType, Function: "echo", Body: r.Body})
+}
