@@ -331,6 +331,10 @@ func (c *commander) down() error {
 // pipeline runs cmds; the error is not nil only when the connection broke: error replies are each command's own. One
 // command is a pipeline as well: only so can an error reply to the handshake be told from one to the command.
 func (l *link) pipeline(cmds []goredis.Cmder) error {
+	if done, err := l.direct(cmds); done {
+		return err
+	}
+	l.dir.viaGoredis()
 	ctx := context.Background()
 	p := l.client.Pipeline()
 	_ = p.BatchProcess(ctx, cmds...)

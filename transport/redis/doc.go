@@ -7,7 +7,8 @@
 //	redis+sentinel://s1:26379,s2:26379/0?master=NAME    the master that sentinels name; rediss+sentinel://
 //	redis+cluster://n1:6379,n2:6379              a Cluster; rediss+cluster://
 //
-// Parameters: timeout (2s; how long an answer may take before the connection counts as broken), dial_timeout (1s),
+// Parameters: timeout (2s; how long an answer may take before the connection counts as broken), dial_timeout (1s), codec
+// (direct, the default: the commands of every call bypass go-redis on its connection; go-redis: none does),
 // tls_ca, tls_cert, tls_key (PEM files), tls_server_name, master, sentinel_username, sentinel_password. Any other is an
 // error that names it.
 //

@@ -29,6 +29,11 @@ type link struct {
 	// written is signalled when the client begins to read after it wrote: then it has no more use for the commands' bodies.
 	written func()
 
+	// The direct path; viaClient turns it off.
+	dir         direct
+	viaClient   bool
+	readTimeout time.Duration
+
 	mu   sync.Mutex
 	conn *watchedConn
 }
@@ -64,11 +69,11 @@ func dial(s *settings, l *link) func(ctx context.Context, network, addr string) 
 
 // openLink makes the client; it dials at the first command. blocking readers wait blockTime longer for an answer.
 func openLink(s *settings, blocking bool) *link {
-	l := &link{}
 	readTimeout := s.timeout
 	if blocking {
 		readTimeout += blockTime
 	}
+	l := &link{readTimeout: readTimeout, viaClient: s.mode == cluster || s.viaClient}
 	onConnect := func(ctx context.Context, cn *goredis.Conn) error {
 		if blocking {
 			id, err := cn.ClientID(ctx).Result()
@@ -137,8 +142,14 @@ type watchedConn struct {
 	net.Conn
 	link *link
 	// ready is set after the handshake: what is written before are no commands of ours.
-	ready atomic.Bool
-	dirty atomic.Bool
+	ready  atomic.Bool
+	dirty  atomic.Bool
+	closed atomic.Bool
+}
+
+func (c *watchedConn) Close() error {
+	c.closed.Store(true)
+	return c.Conn.Close()
 }
 
 func (c *watchedConn) Write(p []byte) (int, error) {

@@ -37,6 +37,7 @@ type settings struct {
 	master                 string
 	sentinelUser, sentinel string
 	timeout, dialTimeout   time.Duration
+	viaClient              bool // codec=go-redis: nothing goes by the direct path
 }
 
 // Defaults of the URL's parameters.
@@ -131,6 +132,11 @@ func (s *settings) parseQuery(u *url.URL, secure bool) error {
 			err = parseDuration(name, v, &s.timeout)
 		case "dial_timeout":
 			err = parseDuration(name, v, &s.dialTimeout)
+		case "codec":
+			if v != "direct" && v != "go-redis" {
+				return bad("parameter codec is %q; direct (the default) or go-redis", v)
+			}
+			s.viaClient = v == "go-redis"
 		case "master":
 			s.master = v
 		case "sentinel_username":
@@ -143,7 +149,7 @@ func (s *settings) parseQuery(u *url.URL, secure bool) error {
 			}
 			tlsFiles[name] = v
 		default:
-			return bad("unknown parameter %q; known are timeout, dial_timeout, tls_ca, tls_cert, tls_key, tls_server_name, master, sentinel_username, sentinel_password", name)
+			return bad("unknown parameter %q; known are timeout, dial_timeout, codec, tls_ca, tls_cert, tls_key, tls_server_name, master, sentinel_username, sentinel_password", name)
 		}
 		if err != nil {
 			return err
