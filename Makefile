@@ -1,5 +1,6 @@
-# make help says what there is. Needed: Go (the version in go.mod), make and, for redis-server, apt. Nothing is installed
-# outside this folder except Debian's redis-server, and that only where a target below says so.
+# make help says what there is. Needed: Go (the version in go.mod) and make. Targets that need a Redis, or the C compiler that
+# Go's race detector needs, install Debian's package when it is missing (apt-get, with sudo if not root). Nothing else is
+# installed outside this folder.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -15,7 +16,6 @@ FUZZTIME       ?= 20s
 # TESTTIMEOUT is for each package.
 TESTTIMEOUT    ?= 10m
 VERSION        := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-REDIS_SERVER   := $(shell command -v redis-server || command -v "$${STREAMERSON_REDIS_SERVER:-}" || true)
 
 .PHONY: help
 help: ## Show this list.
@@ -31,7 +31,7 @@ run: build $(if $(filter redis,$(BROKER)),redis-server) ## Start a gateway and t
 	@$(BIN) demo --broker $(BROKER) $(if $(ONCE),--once)
 
 .PHONY: test
-test: redis-server fmt vet lint ## Check format and style, then run all tests with the race detector.
+test: redis-server c-compiler fmt vet lint ## Check format and style, then run all tests with the race detector.
 	go test -race -timeout $(TESTTIMEOUT) ./...
 
 .PHONY: test-quick
@@ -73,8 +73,11 @@ bench-redis: build redis-server ## Measure calls over Redis beside HTTP and bare
 clean: ## Remove what was built.
 	rm -rf bin coverage.* *.test
 
-# A fresh Debian machine gets redis-server from apt. The server that the package starts is not used and not touched: tests
-# and runs start their own, on a free port.
+# The server that Debian's package would start is not used and not touched: tests and runs start their own, on a free port.
 .PHONY: redis-server
 redis-server:
-	@if [ -z "$(REDIS_SERVER)" ]; then scripts/install-redis.sh; fi
+	@[ -n "$${STREAMERSON_REDIS_SERVER:-}" ] || scripts/install-debian.sh redis-server:redis-server
+
+.PHONY: c-compiler
+c-compiler:
+	@[ -n "$${CC:-}" ] || scripts/install-debian.sh gcc:gcc,libc6-dev
