@@ -22,6 +22,7 @@ const (
 // listen opens the address that cfg names.
 func listen(cfg ServerConfig) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAlive: keepAlive}
+	lc.SetMultipathTCP(false) // Go's default; such sockets take no filter for ReusePort, and hardly any client speaks it
 	if cfg.ReusePort {
 		lc.Control = reusePort
 	}

@@ -57,7 +57,10 @@ func control(ln net.Listener, f func(fd int) error) error {
 		return err
 	}
 	var done error
-	return errors.Join(raw.Control(func(fd uintptr) { done = f(int(fd)) }), done)
+	if err := raw.Control(func(fd uintptr) { done = f(int(fd)) }); err != nil {
+		return err
+	}
+	return done
 }
 
 // steerAway makes new connections go to the other listeners on this address while this one is still open, so that none is in

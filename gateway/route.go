@@ -155,10 +155,12 @@ func register(mux *http.ServeMux, rt *route) (why string) {
 
 // conflict names the two routes that can't both be there, or the fault in the one pattern.
 func conflict(before []*route, i int, rt *route, why string) error {
-	for j, other := range before {
-		mux := http.NewServeMux()
-		if register(mux, other) == "" && register(mux, rt) != "" {
-			return fmt.Errorf("gateway: routes[%d].path: %q conflicts with %q of routes[%d]: some requests match both and neither is more specific", i, rt.pattern, other.pattern, j)
+	if register(http.NewServeMux(), rt) == "" {
+		for j, other := range before {
+			mux := http.NewServeMux()
+			if register(mux, other) == "" && register(mux, rt) != "" {
+				return fmt.Errorf("gateway: routes[%d].path: %q conflicts with %q of routes[%d]: some requests match both and neither is more specific", i, rt.pattern, other.pattern, j)
+			}
 		}
 	}
 	if _, reason, ok := strings.Cut(why, ": "); ok {
