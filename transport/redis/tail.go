@@ -103,6 +103,7 @@ func (t *tailer) Receive(ctx context.Context, limit int) ([][]byte, error) {
 	if limit < 1 {
 		return nil, failMsg(transport.CodeInvalid, "receive", t.address, "max is less than 1")
 	}
+	t.fail(nil) // what failed before is of no interest: the reader tries again every 25–250 ms
 	for {
 		if t.closed.Load() {
 			return nil, failMsg(transport.CodeClosed, "receive", t.address, "the tailer is closed")
@@ -127,7 +128,6 @@ func (t *tailer) Receive(ctx context.Context, limit int) ([][]byte, error) {
 
 func (t *tailer) pop(limit int) ([][]byte, error) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	failed := t.failed
 	t.failed = nil
 	full := len(t.bodies) >= t.room
@@ -139,8 +139,10 @@ func (t *tailer) pop(limit int) ([][]byte, error) {
 		t.bodies = t.bodies[limit:]
 		signal(t.ready)
 	}
-	if full && len(t.bodies) < t.room {
-		t.ts.roomAgain()
+	room := full && len(t.bodies) < t.room
+	t.mu.Unlock()
+	if room {
+		t.ts.roomAgain() // not under the lock: the reader takes the set's lock first, then the tailers'
 	}
 	return out, failed
 }
