@@ -27,6 +27,9 @@ type load struct {
 	codes    map[rpc.Code]int
 }
 
+// loadPause keeps the load below what two workers can do: in a growing queue calls would expire, and rightly so.
+const loadPause = 10 * time.Millisecond
+
 // startLoad begins with half of the goroutines sending and half calling.
 func (w *world) startLoad(client *rpc.Client, goroutines int, timeout time.Duration) *load {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -45,9 +48,7 @@ func (w *world) startLoad(client *rpc.Client, goroutines int, timeout time.Durat
 					_, err = client.Call(context.Background(), r)
 				}
 				l.note(name, g%2 == 1, err, time.Since(began))
-				if err != nil {
-					time.Sleep(5 * time.Millisecond)
-				}
+				time.Sleep(loadPause)
 			}
 		})
 	}
@@ -77,11 +78,16 @@ func (l *load) note(name string, call bool, err error, took time.Duration) {
 func (l *load) backWithin(bound time.Duration) time.Duration {
 	l.w.t.Helper()
 	began := time.Now()
-	eventually(l.w.t, bound, "the service to be back", func() bool {
+	for {
 		_, err := l.client.Call(context.Background(), l.w.request("echo", "back?", 500*time.Millisecond))
-		return err == nil
-	})
-	return time.Since(began)
+		switch {
+		case err == nil:
+			return time.Since(began)
+		case time.Since(began) > bound:
+			l.w.t.Fatalf("the service is not back after %v: %v", bound, err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // end stops the load.
