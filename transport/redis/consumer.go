@@ -43,7 +43,7 @@ type consumer struct {
 	busy      bool // several streams may have messages: read exact counts first
 	restored  time.Time
 	failedAt  time.Time
-	reading   atomic.Int64 // counts reads, so that a wake-up hits the one it is meant for
+	reading   atomic.Int64 // odd while a read blocks, and different for each: a wake-up hits the one it is meant for
 	nextClaim atomic.Int64 // Unix nanoseconds
 
 	mu     sync.Mutex
@@ -175,7 +175,9 @@ func (c *consumer) Close(ctx context.Context) error {
 		return nil
 	}
 	close(c.gone)
-	c.wakeUp(c.reading.Load())
+	if seq := c.reading.Load(); seq%2 == 1 {
+		c.wakeUp(seq)
+	}
 	c.inRead.Lock() // Receive has returned
 	defer c.inRead.Unlock()
 	c.d.mu.Lock()

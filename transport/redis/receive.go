@@ -137,6 +137,10 @@ func (c *consumer) block(ctx context.Context, limit int) ([]transport.Delivery, 
 	cmd := goredis.NewRawCmd(context.Background(), c.args...)
 	cmd.SetFirstKeyPos(9)
 	seq := c.reading.Add(1)
+	if c.closed.Load() { // Close found no read to wake
+		c.reading.Add(1)
+		return nil, nil
+	}
 	stop := context.AfterFunc(ctx, func() { c.wakeUp(seq) })
 	err := c.link.pipeline([]goredis.Cmder{cmd})
 	stop()
