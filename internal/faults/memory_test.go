@@ -22,10 +22,10 @@ func TestMemoryFull(t *testing.T) {
 	}
 	w.worker(nil)
 	client, _ := w.client()
-	called := callLater(client, w.request("effect", "kept 700", 60*time.Second))
+	called := callLater(client, w.request("effect", "kept 2000", 60*time.Second))
 	const oneWay = 20
 	for i := range oneWay {
-		if err := client.Send(ctx, w.request("effect", "way"+strconv.Itoa(i)+" 700", 0)); err != nil {
+		if err := client.Send(ctx, w.request("effect", "way"+strconv.Itoa(i)+" 2000", 0)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -123,6 +124,17 @@ func (w *world) lanes() []string {
 		}
 	}
 	return private
+}
+
+// keys lists all keys, sorted.
+func (w *world) keys() []string {
+	w.t.Helper()
+	keys, err := w.admin.Keys(context.Background(), "*").Result()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 // dead reads all dead letters of the stream.
