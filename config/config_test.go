@@ -247,3 +247,10 @@ func TestScalars(t *testing.T) {
 		}
 	}
 }
+
+func TestExpansion(t *testing.T) {
+	c := mustParse(t, "worker: {group: 'a${X}b${Y}'}\nlog: {level: '${L}'}\ntracing: {service: 'x$${X}$5$'}\ngateway: {timeouts: {call: '${T}'}}\n", "X=1", "Y=", "L=warn", "T=3s")
+	if c.Worker.Group != "a1b" || c.Log.Level != "warn" || c.Tracing.Service != "x${X}$5$" || c.Gateway.Timeouts.Call.D() != 3*time.Second {
+		t.Errorf("group %q, level %q, service %q, call %v", c.Worker.Group, c.Log.Level, c.Tracing.Service, c.Gateway.Timeouts.Call)
+	}
+}

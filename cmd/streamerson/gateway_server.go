@@ -30,6 +30,9 @@ func (s *service) newGateway(client *rpc.Client) (*gatewayServer, error) {
 		ForwardAuthorization: c.ForwardAuthorization, IdentityHeaders: c.IdentityHeaders, TrustedProxies: c.TrustedProxies,
 		ServerTiming: c.ServerTiming, Observer: newHTTPMetrics(s.metrics.Registry()), Logger: s.log,
 	}
+	if len(c.CORS.Methods) == 0 {
+		cfg.CORS.Methods = nil // those of the routes, also for a list that is written as []
+	}
 	if c.AccessLog {
 		cfg.AccessLog = s.log
 	}
