@@ -102,7 +102,7 @@ func NewClient(ctx context.Context, d transport.Driver, cfg ClientConfig) (*Clie
 		d: d, cfg: cfg, lane: lane, calls: newCalls(), budget: newRetryBudget(), stop: stop, idle: make(chan struct{}, 1),
 		presence: newPresence(d, cfg.Group, cfg.NoWorkerWait),
 	}
-	c.pub = newPublisher(run, d, c.calls, cfg.Observer)
+	c.pub = newPublisher(d, c.calls, cfg.Observer)
 	c.handler = Chain(c.call, cfg.Middleware...)
 	c.sender = Chain(c.send, cfg.Middleware...)
 	c.loops.Go(func() { c.readReplies(run) })

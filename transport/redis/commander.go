@@ -56,19 +56,27 @@ type commander struct {
 	queue   []*op
 	seq     int64
 	closing bool
-	downErr error // not nil while the broker is known to be away
+	busy    bool            // a pipeline is in flight, or the broker is being looked for
+	downErr error           // not nil while the broker is known to be away
+	own     []goredis.Cmder // of the caller that runs a pipeline itself; guarded by busy
 
 	writtenSeq atomic.Int64
+	flush      *time.Timer // wakes run when what extra has should wait no longer
+	armed      atomic.Bool
 	wake       chan struct{} // capacity 1
-	hint       chan struct{} // capacity 1: extra has something
+	broken     chan error    // capacity 1: how a caller's own pipeline ended; busy is handed over with it
 	stop       chan struct{}
 	done       chan struct{}
 }
 
 func newCommander(l *link, exact bool) *commander {
 	c := &commander{
-		link: l, exact: exact, wake: make(chan struct{}, 1), hint: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		link: l, exact: exact, wake: make(chan struct{}, 1), broken: make(chan error, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
+	c.flush = time.AfterFunc(time.Hour, func() {
+		c.armed.Store(false)
+		signal(c.wake)
+	})
 	l.written = func() {
 		c.mu.Lock()
 		seq := c.seq
@@ -85,6 +93,13 @@ func signal(ch chan struct{}) {
 	}
 }
 
+// soon has what extra holds sent within ackDelay, with another pipeline or with one of its own.
+func (c *commander) soon() {
+	if !c.armed.Load() && !c.armed.Swap(true) {
+		c.flush.Reset(ackDelay)
+	}
+}
+
 var errBrokerSilent = errors.New("the broker doesn't answer")
 
 // do runs cmds in one pipeline and waits. A nil error means that each command has its own outcome; *errNotSent that none
@@ -94,7 +109,6 @@ func (c *commander) do(ctx context.Context, cmds []goredis.Cmder, bytes int) (ab
 	if ctx.Err() != nil {
 		return false, &errNotSent{ctx.Err()}
 	}
-	o := &op{cmds: cmds, bytes: bytes, done: make(chan error, 1)}
 	c.mu.Lock()
 	switch {
 	case c.closing:
@@ -104,7 +118,14 @@ func (c *commander) do(ctx context.Context, cmds []goredis.Cmder, bytes int) (ab
 		err := c.downErr
 		c.mu.Unlock()
 		return false, &errNotSent{err}
+	case !c.busy && len(c.queue) == 0 && ctx.Done() == nil:
+		// Nothing is under way, and the caller waits whatever happens: it may as well do it itself.
+		c.busy = true
+		c.seq++
+		c.mu.Unlock()
+		return false, c.runOwn(cmds)
 	}
+	o := &op{cmds: cmds, bytes: bytes, done: make(chan error, 1)}
 	c.queue = append(c.queue, o)
 	c.mu.Unlock()
 	signal(c.wake)
@@ -166,39 +187,72 @@ func (c *commander) unqueue(o *op) bool {
 	return false
 }
 
+// runOwn runs a caller's pipeline in its own goroutine, which saves two hand-overs. busy is set.
+func (c *commander) runOwn(cmds []goredis.Cmder) error {
+	all := append(c.extra(c.own[:0]), cmds...)
+	err := c.execute(nil, all)
+	clear(all)
+	c.own = all[:0]
+	if err != nil {
+		c.broken <- err
+		return err
+	}
+	c.release()
+	return nil
+}
+
+// release ends a pipeline's turn.
+func (c *commander) release() {
+	c.mu.Lock()
+	c.busy = false
+	more := len(c.queue) > 0
+	c.mu.Unlock()
+	if more {
+		signal(c.wake)
+	}
+}
+
+// acquire begins a turn, unless somebody has it: its release wakes run if there is more to do.
+func (c *commander) acquire() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.busy {
+		return false
+	}
+	c.busy = true
+	return true
+}
+
 // run is the commander's goroutine.
 func (c *commander) run() {
 	defer close(c.done)
-	flush := time.NewTimer(time.Hour)
-	defer flush.Stop()
+	defer c.flush.Stop()
 	var ops []*op
 	var cmds []goredis.Cmder
 	for {
-		ops, cmds = ops[:0], cmds[:0]
 		select {
 		case <-c.wake:
-		default:
-			select {
-			case <-c.wake:
-			case <-c.hint:
-				flush.Reset(ackDelay)
-				continue
-			case <-flush.C:
-			case <-c.stop:
-				c.finish()
-				return
-			}
+		case err := <-c.broken:
+			c.recover(err)
+			c.release()
+			continue
+		case <-c.stop:
+			c.finish()
+			return
 		}
-		cmds = c.extra(cmds)
-		ops, cmds = c.take(ops, cmds)
-		if len(cmds) == 0 {
+		if !c.acquire() {
+			c.soon() // what extra holds must not be forgotten
 			continue
 		}
-		if err := c.execute(ops, cmds); err != nil {
-			c.recover(err)
+		ops, cmds = c.take(ops[:0], c.extra(cmds[:0]))
+		if len(cmds) > 0 {
+			if err := c.execute(ops, cmds); err != nil {
+				c.recover(err)
+			}
 		}
 		clear(cmds)
 		clear(ops)
+		c.release()
 	}
 }
 
@@ -217,9 +271,6 @@ func (c *commander) take(ops []*op, cmds []goredis.Cmder) ([]*op, []goredis.Cmde
 		n++
 	}
 	c.queue = slices.Delete(c.queue, 0, n)
-	if len(c.queue) > 0 {
-		signal(c.wake)
-	}
 	return ops, cmds
 }
 
@@ -293,6 +344,14 @@ func (c *commander) setDown(err error) bool {
 
 // finish sends what is left when the driver closes.
 func (c *commander) finish() {
+	for !c.acquire() {
+		select {
+		case <-c.broken: // nobody will use the connection again
+			c.setDown(goredis.ErrClosed)
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
 	for {
 		cmds := c.extra(nil)
 		ops, cmds := c.take(nil, cmds)

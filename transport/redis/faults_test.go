@@ -148,18 +148,32 @@ func TestPausedBrokerIsUnknownThenRefused(t *testing.T) {
 	d := openWith(t, r.URL+"?timeout=500ms", transport.Options{})
 	s := name(t)
 	ensure(t, d, s)
-	if err := r.Pause(); err != nil {
-		t.Fatal(err)
-	}
 	// A caller's own deadline is kept.
-	start := time.Now()
 	res := make([]transport.Result, 1)
-	d.Publish(within(t, 100*time.Millisecond), msgs(s, "first"), res)
-	if res[0].Outcome != transport.OutcomeUnknown || time.Since(start) > 300*time.Millisecond {
-		t.Fatalf("%v, %v after %v", res[0].Outcome, res[0].Err, time.Since(start))
+	for try := 0; ; try++ {
+		if err := r.Pause(); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		d.Publish(within(t, 100*time.Millisecond), msgs(s, "first"), res)
+		if time.Since(start) > 300*time.Millisecond {
+			t.Fatalf("%v, %v after %v", res[0].Outcome, res[0].Err, time.Since(start))
+		}
+		if res[0].Outcome == transport.OutcomeUnknown {
+			break
+		}
+		// The housekeeper's own pipeline was in flight, and the message waited behind it: again.
+		if res[0].Outcome != transport.OutcomeRejected || try == 10 {
+			t.Fatalf("%v, %v", res[0].Outcome, res[0].Err)
+		}
+		if err := r.Resume(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, 2*time.Second, "it is back", func() bool { return publish(t, d, msgs(s, "again")...)[0].Err == nil })
+		admin(t, r.Addr).Do(t.Context(), "XTRIM", streamKey(s), "MAXLEN", 0)
 	}
 	// Nobody waits behind it for long, and then not at all.
-	start = time.Now()
+	start := time.Now()
 	if x := publish(t, d, msgs(s, "queued")...)[0]; x.Outcome != transport.OutcomeRejected || time.Since(start) > time.Second {
 		t.Fatalf("%v, %v after %v", x.Outcome, x.Err, time.Since(start))
 	}

@@ -122,7 +122,7 @@ func (c *consumer) Settle(ctx context.Context, items []transport.Settlement, err
 		acked = true
 	}
 	if acked {
-		signal(d.cmd.hint)
+		d.cmd.soon()
 	}
 }
 

@@ -371,7 +371,7 @@ func (ts *tails) trim(l *lane) {
 	q.mu.Lock()
 	q.trims[l.key] = nextID(l.last)
 	q.mu.Unlock()
-	signal(ts.d.cmd.hint)
+	ts.d.cmd.soon()
 }
 
 // renew extends the lanes' leases in the broker, makes those again that are gone, and trims what was read.
