@@ -48,7 +48,7 @@ cost. Exits with 1 when a call failed or something stayed on the broker. A goal 
 	f.DurationVar(&o.Visit, "visit", o.Visit, "how long one visit of one leg takes")
 	f.IntVar(&o.Size, "size", o.Size, "bytes of a body")
 	f.IntVar(&o.Calls, "calls", o.Calls, "calls of the long leg; 0 leaves it out")
-	f.StringSliceVar(&o.Legs, "legs", nil, "only these legs, or cells such as "+LegRPC+"@1: "+strings.Join([]string{LegHTTP, LegRPC, LegHand, LegNaive, LegProxy, LegGateway}, ", "))
+	f.StringSliceVar(&o.Legs, "legs", nil, "only these legs, or cells such as "+LegRPC+"@1: "+strings.Join([]string{LegHTTP, LegRPC, LegHand, LegNaive, LegProxy, LegPooled, LegGateway}, ", "))
 	f.StringVar(&o.JSON, "json", "", "write the whole report to this file")
 	f.StringVar(&o.ProfileDir, "cpuprofile", "", "write a CPU profile of each process into this directory")
 	return cmd

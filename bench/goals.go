@@ -9,7 +9,8 @@ const (
 	WhatP50  = "p50"
 )
 
-// Goal is a ratio of two cells of one run, with the value it is meant to reach: AtLeast or AtMost, the other is 0.
+// Goal is a ratio of two cells of one run, with the value it is meant to reach: AtLeast or AtMost, the other is 0. With
+// neither it is shown for comparison.
 type Goal struct {
 	Title    string
 	Num, Den Cell
@@ -28,6 +29,8 @@ var redisGoals = []Goal{
 	{"rpc ÷ direct net/http", Cell{LegRPC, busy}, Cell{LegHTTP, busy}, WhatRate, 2, 0},
 	{"gateway+Redis+worker ÷ http→http proxy", Cell{LegGateway, busy}, Cell{LegProxy, busy}, WhatRate, 1.6, 0},
 	{"gateway+Redis+worker ÷ http→http proxy", Cell{LegGateway, busy}, Cell{LegProxy, busy}, WhatCPU, 0, 0.55},
+	{"gateway+Redis+worker ÷ proxy with pooled buffers", Cell{LegGateway, busy}, Cell{LegPooled, busy}, WhatRate, 0, 0},
+	{"gateway+Redis+worker ÷ proxy with pooled buffers", Cell{LegGateway, busy}, Cell{LegPooled, busy}, WhatCPU, 0, 0},
 	{"one call in flight: rpc ÷ net/http", Cell{LegRPC, 1}, Cell{LegHTTP, 1}, WhatP50, 0, 2.5},
 }
 
@@ -41,10 +44,26 @@ type GoalResult struct {
 }
 
 func (g Goal) target() string {
-	if g.AtMost > 0 {
+	switch {
+	case g.AtMost > 0:
 		return fmt.Sprintf("≤ %g", g.AtMost)
+	case g.AtLeast > 0:
+		return fmt.Sprintf("≥ %g", g.AtLeast)
 	}
-	return fmt.Sprintf("≥ %g", g.AtLeast)
+	return "—"
+}
+
+// verdict is met, UNMET, not measured, or nothing for a comparison without a goal.
+func (g GoalResult) verdict() string {
+	switch {
+	case !g.Measured:
+		return "not measured"
+	case g.AtLeast == 0 && g.AtMost == 0:
+		return ""
+	case g.Met:
+		return "met"
+	}
+	return "UNMET"
 }
 
 func (g Goal) judge(cells map[Cell][]Round) GoalResult {

@@ -153,6 +153,7 @@ const (
 	LegNaive   = "redis-naive"
 	LegRPC     = "redis-rpc"
 	LegProxy   = "http-proxy"
+	LegPooled  = "http-proxy-pooled"
 	LegGateway = "redis-gateway"
 )
 
@@ -164,6 +165,7 @@ func redisLegs(s *self, b *redisBroker, w Wiring) []*processLeg {
 		{name: LegNaive, self: s, broker: b, steps: []step{{PartWorker, "naive-worker"}, {PartClient, "naive-client"}}},
 		{name: LegRPC, self: s, broker: b, steps: []step{{PartWorker, "rpc-worker"}, {PartClient, "rpc-client"}}},
 		{name: LegProxy, self: s, steps: []step{{PartWorker, "http-server"}, {PartGateway, "http-proxy"}, {PartClient, "http-load"}}},
+		{name: LegPooled, self: s, steps: []step{{PartWorker, "http-server"}, {PartGateway, "http-proxy-pooled"}, {PartClient, "http-load"}}},
 	}
 	if w.Gateway != nil && w.Worker != nil {
 		legs = append(legs, &processLeg{name: LegGateway, self: s, broker: b, steps: []step{

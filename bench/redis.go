@@ -98,7 +98,7 @@ func (r *Report) Failed() int {
 
 // redisCells are visited in this order: what is compared stands close together.
 var redisCells = []Cell{
-	{LegHTTP, busy}, {LegRPC, busy}, {LegHand, busy}, {LegNaive, busy}, {LegProxy, busy}, {LegGateway, busy}, {LegHTTP, 1}, {LegRPC, 1},
+	{LegHTTP, busy}, {LegRPC, busy}, {LegHand, busy}, {LegNaive, busy}, {LegProxy, busy}, {LegGateway, busy}, {LegPooled, busy}, {LegHTTP, 1}, {LegRPC, 1},
 }
 
 // RunRedis measures rpc on a Redis of its own beside bare go-redis and net/http, and prints the tables to out. It blocks

@@ -70,18 +70,19 @@ type roleAnswer struct {
 }
 
 var roles = map[string]func(context.Context, roleSpec, Wiring) (*part, error){
-	"http-server":  startHTTPServer,
-	"http-proxy":   startHTTPProxy,
-	"http-client":  startHTTPClient,
-	"http-load":    startHTTPLoad,
-	"hand-client":  startHandClient,
-	"hand-worker":  startHandWorker,
-	"naive-client": startNaiveClient,
-	"naive-worker": startNaiveWorker,
-	"rpc-client":   startRPCClient,
-	"rpc-worker":   startRPCWorker,
-	"gateway":      startGateway,
-	"web-worker":   startWebWorker,
+	"http-server":       startHTTPServer,
+	"http-proxy":        startHTTPProxy,
+	"http-proxy-pooled": startHTTPProxyPooled,
+	"http-client":       startHTTPClient,
+	"http-load":         startHTTPLoad,
+	"hand-client":       startHandClient,
+	"hand-worker":       startHandWorker,
+	"naive-client":      startNaiveClient,
+	"naive-worker":      startNaiveWorker,
+	"rpc-client":        startRPCClient,
+	"rpc-worker":        startRPCWorker,
+	"gateway":           startGateway,
+	"web-worker":        startWebWorker,
 }
 
 // RunRole is the whole of a role process: it reads its orders from in and answers on out until in ends, which it also does

@@ -68,17 +68,18 @@ func TestGoalJudge(t *testing.T) {
 		goal     Goal
 		measured bool
 		median   float64
-		met      bool
+		verdict  string
 	}{
-		{Goal{"at least", a, b, WhatRate, 3, 0}, true, 3, true},
-		{Goal{"at least, missed", a, b, WhatRate, 3.1, 0}, true, 3, false},
-		{Goal{"at most", a, b, WhatP50, 0, 3}, true, 3, true},
-		{Goal{"at most, missed", a, b, WhatP50, 0, 2.9}, true, 3, false},
-		{Goal{"CPU is a call's, not a run's", b, a, WhatCPU, 0, 3}, true, 3, true},
-		{Goal{"left out", a, Cell{"c", 1}, WhatRate, 0, 100}, false, 0, false},
+		{Goal{"at least", a, b, WhatRate, 3, 0}, true, 3, "met"},
+		{Goal{"at least, missed", a, b, WhatRate, 3.1, 0}, true, 3, "UNMET"},
+		{Goal{"at most", a, b, WhatP50, 0, 3}, true, 3, "met"},
+		{Goal{"at most, missed", a, b, WhatP50, 0, 2.9}, true, 3, "UNMET"},
+		{Goal{"CPU is a call's, not a run's", b, a, WhatCPU, 0, 3}, true, 3, "met"},
+		{Goal{"left out", a, Cell{"c", 1}, WhatRate, 0, 100}, false, 0, "not measured"},
+		{Goal{"a comparison", a, b, WhatRate, 0, 0}, true, 3, ""},
 	} {
 		g := tc.goal.judge(cells)
-		if g.Measured != tc.measured || g.Ratio.Median != tc.median || g.Met != tc.met {
+		if g.Measured != tc.measured || g.Ratio.Median != tc.median || g.verdict() != tc.verdict {
 			t.Errorf("%s: got %+v", tc.goal.Title, g)
 		}
 	}
