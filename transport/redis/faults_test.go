@@ -221,7 +221,7 @@ func TestFullMemoryRefusesRequestsAndRepliesButNotAcks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := join(t, d, time.Second)
+	c := join(t, d, 5*time.Second)
 	accepted(t, d, msgs(s, "a", "b")...)
 	got := receive(t, c, s, 2, 5*time.Second)
 	fill := strings.Repeat("x", 256<<10)
@@ -245,6 +245,8 @@ func TestFullMemoryRefusesRequestsAndRepliesButNotAcks(t *testing.T) {
 		t.Fatal(errs[1])
 	}
 	eventually(t, 2*time.Second, "the plain ack went through, the other not", func() bool { return lag(t, d, s).Pending == 1 })
+	ok(t, settle(t, c, transport.Extend, got[0]))
+	time.Sleep(presenceTTL + 200*time.Millisecond) // only signs of life given under full memory count now
 	ok(t, settle(t, c, transport.Extend, got[0]))
 	if l := lag(t, d, s); l.Consumers != 1 {
 		t.Fatalf("the consumer counts as dead while the memory is full: %+v", l)
