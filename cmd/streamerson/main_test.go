@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	binary = filepath.Join(dir, "streamerson")
-	build := exec.Command("go", "build", "-o", binary, ".")
+	build := exec.Command("go", append(append([]string{"build"}, buildArgs...), "-o", binary, ".")...)
 	build.Stderr = os.Stderr
 	code := 1
 	if err := build.Run(); err == nil {
