@@ -235,6 +235,11 @@ func TestFullMemoryRefusesRequestsAndRepliesButNotAcks(t *testing.T) {
 		}
 		return x.Err != nil
 	})
+	// The client's buffer, which counts as well, shrinks by and by: make sure that it stays full.
+	adm := admin(t, r.Addr)
+	if err := adm.ConfigSet(t.Context(), "maxmemory", "3mb").Err(); err != nil {
+		t.Fatal(err)
+	}
 	errs := make([]error, 2)
 	c.Settle(t.Context(), []transport.Settlement{
 		{Delivery: &got[0], Verb: transport.Ack, Reply: &transport.Message{Stream: tail.Address(), Lane: true, Body: []byte(fill)}},
@@ -250,6 +255,9 @@ func TestFullMemoryRefusesRequestsAndRepliesButNotAcks(t *testing.T) {
 	ok(t, settle(t, c, transport.Extend, got[0]))
 	if l := lag(t, d, s); l.Consumers != 1 {
 		t.Fatalf("the consumer counts as dead while the memory is full: %+v", l)
+	}
+	if err := adm.ConfigSet(t.Context(), "maxmemory", "8mb").Err(); err != nil {
+		t.Fatal(err)
 	}
 	// Handling what waits makes room: it recovers alone, and then the reply goes out.
 	eventually(t, 10*time.Second, "the reply is stored at last", func() bool {
