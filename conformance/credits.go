@@ -102,6 +102,59 @@ func credits(e *Env, n int) {
 	}
 }
 
+// Rule: of three streams with messages, where one has two of four slots for its own, the two others get two deliveries
+// together, though each has a credit of two; the first one gets the two that are its own, and no Receive brings more.
+func ownCredit(e *Env) {
+	d := e.open()
+	own, x, y := e.stream(d, group), e.stream(d, group), e.stream(d, group)
+	c := e.join(d, group, longLease)
+	for _, s := range []string{x, y} {
+		e.publish(d, s, numbered(4)...)
+	}
+	held := 0
+	receive := func(limit int, wait time.Duration, credits ...transport.Credit) map[string]int {
+		of := map[string]int{}
+		for deadline := time.Now().Add(wait); time.Now().Before(deadline) && held < limit; {
+			left := limit - held
+			for i := range credits {
+				credits[i].Max = min(credits[i].Max, left)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), quiet)
+			ds, err := c.Receive(ctx, left, credits)
+			cancel()
+			if err != nil {
+				break
+			}
+			for _, m := range ds {
+				of[m.Stream]++
+				held++
+				for i := range credits {
+					if credits[i].Stream == m.Stream {
+						credits[i].Max--
+					} else if credits[i].Own == 0 && m.Stream != own {
+						credits[i].Max-- // the pool is smaller for both
+					}
+				}
+			}
+			if of[x]+of[y] > 2 {
+				e.Fatalf("the streams without slots of their own got %d deliveries where the pool had 2", of[x]+of[y])
+			}
+		}
+		return of
+	}
+	of := receive(4, e.d(patience), transport.Credit{Stream: x, Max: 2}, transport.Credit{Stream: y, Max: 2}, transport.Credit{Stream: own, Max: 4, Own: 2})
+	if of[x]+of[y] != 2 {
+		e.Fatalf("got %v: want 2 of the two streams together", of)
+	}
+	e.publish(d, own, numbered(4)...)
+	ctx, cancel := e.ctx(patience)
+	defer cancel()
+	ds, err := c.Receive(ctx, 2, []transport.Credit{{Stream: x}, {Stream: y}, {Stream: own, Max: 2, Own: 2}})
+	if err != nil || len(ds) > 2 || ds[0].Stream != own {
+		e.Fatalf("for its own slots: %d deliveries, %v", len(ds), err)
+	}
+}
+
 // Rule: a stream with credit 0 is not read, however long, while another one is; and it is read as soon as it has credit.
 func zeroCredit(e *Env) {
 	d := e.open()

@@ -37,6 +37,7 @@ var table = []Scenario{
 	{Name: "credits-1-stream", run: func(e *Env) { credits(e, 1) }},
 	{Name: "credits-5-streams", run: func(e *Env) { credits(e, 5) }},
 	{Name: "credits-50-streams", run: func(e *Env) { credits(e, 50) }},
+	{Name: "credits-reserved", run: ownCredit},
 	{Name: "zero-credit", run: zeroCredit},
 	{Name: "cancelled-receive", run: cancelledReceive},
 

@@ -11,12 +11,23 @@ type Ledger struct {
 
 // NewLedger starts a ledger; it keeps credits and does not change it.
 func NewLedger(maxTotal int, credits []Credit) Ledger {
-	l := Ledger{credits: credits, taken: make([]int, len(credits)), total: maxTotal, pool: maxTotal}
+	var l Ledger
+	l.Reset(maxTotal, credits)
+	return l
+}
+
+// Reset starts the ledger anew, with the memory that it has.
+func (l *Ledger) Reset(maxTotal int, credits []Credit) {
+	if cap(l.taken) < len(credits) {
+		l.taken = make([]int, len(credits))
+	}
+	l.taken = l.taken[:len(credits)]
+	clear(l.taken)
+	l.credits, l.total, l.pool = credits, maxTotal, maxTotal
 	for _, c := range credits {
 		l.pool -= min(c.Own, c.Max)
 	}
 	l.pool = max(l.pool, 0)
-	return l
 }
 
 // Allow returns how many more deliveries of credits[i] fit now.

@@ -27,6 +27,7 @@ type consumer struct {
 	alarm     time.Duration
 	timer     *time.Timer
 	taken     []taken // scratch
+	ledger    transport.Ledger
 }
 
 // taken is an entry on its way into a delivery.
@@ -106,7 +107,7 @@ func (c *consumer) Receive(ctx context.Context, max int, credits []transport.Cre
 			stale = false
 		}
 		now := b.now()
-		if ds := c.take(max, now); len(ds) > 0 {
+		if ds := c.take(max, credits, now); len(ds) > 0 {
 			return ds, nil
 		}
 		due := forever
@@ -187,17 +188,18 @@ func (m *member) retire() {
 }
 
 // take collects up to max entries within the credits and makes deliveries of them.
-func (c *consumer) take(max int, now time.Duration) []transport.Delivery {
+func (c *consumer) take(max int, credits []transport.Credit, now time.Duration) []transport.Delivery {
 	c.taken = c.taken[:0]
-	for _, m := range c.list {
+	c.ledger.Reset(max, credits)
+	for i, m := range c.list {
 		if m.credit <= 0 {
 			continue
 		}
-		if len(c.taken) < max {
+		if c.ledger.Allow(i) > 0 {
 			m.g.collect(now)
 		}
 		redelivered := int64(0)
-		for n := 0; n < m.credit && len(c.taken) < max; n++ {
+		for ; c.ledger.Allow(i) > 0; c.ledger.Take(i, 1) {
 			e, attempt := m.g.take()
 			if e == nil {
 				break
