@@ -55,6 +55,7 @@ func TestBadInput(t *testing.T) {
 		{"not HTTP", []string{"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"}, 400, ""},
 		{"long idempotency key", []string{post + "Content-Length: 0\r\nConnection: close\r\nIdempotency-Key: " + strings.Repeat("k", 256) + "\r\n\r\n"}, 400, "Idempotency-Key"},
 		{"two content types", []string{post + "Content-Length: 0\r\nConnection: close\r\nContent-Type: a/b\r\nContent-Type: c/d\r\n\r\n"}, 400, "Content-Type"},
+		{"HTTP/2's preface, then length and chunks", []string{"PRI * HTTP/2.0\r\n\r\n" + post + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"}, 400, ""},
 		{"request for *", []string{"OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"}, 200, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -119,8 +120,8 @@ func TestPipelining(t *testing.T) {
 
 func TestGzipBombIsNotInflated(t *testing.T) {
 	var bomb bytes.Buffer
-	zw, _ := gzip.NewWriterLevel(&bomb, gzip.BestCompression)
-	for range 100 {
+	zw := gzip.NewWriter(&bomb)
+	for range 10 {
 		_, _ = zw.Write(make([]byte, 1<<20))
 	}
 	_ = zw.Close()

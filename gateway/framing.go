@@ -103,6 +103,7 @@ func (g *guard) endLine() {
 	case !g.first:
 		g.first = true
 		if bytes.HasPrefix(line, []byte("PRI * HTTP/2")) {
+			g.verdict.Store(verdictConflict) // for HTTP/1.1 after that
 			g.state = guardDone
 		}
 	default:
