@@ -10,8 +10,9 @@ import (
 	"github.com/streamerson/streamerson/transport"
 )
 
-// maxBody is the largest body. Redis itself takes 512 MB, but keeps every message in memory, and a pipeline behind it waits.
-const maxBody = 64 << 20
+// maxBody is the largest body. Redis itself takes 512 MB, but everything else waits behind it: 16 MiB are written, logged and
+// answered well within the default timeout on a busy machine, 64 MiB were not always.
+const maxBody = 16 << 20
 
 // Publish sends all messages in pipelines of at most 4 MiB (or one message).
 func (d *Driver) Publish(ctx context.Context, msgs []transport.Message, results []transport.Result) {
