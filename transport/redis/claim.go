@@ -30,6 +30,11 @@ func (c *consumer) poll(ctx context.Context, limit int) ([]transport.Delivery, e
 
 func (c *consumer) script(ctx context.Context, limit int, claim bool) ([]transport.Delivery, error) {
 	var all []transport.Delivery
+	pool := limit
+	for _, w := range c.wants {
+		pool -= w.own
+	}
+	pool = max(pool, 0)
 	for rest := c.wants; len(rest) > 0 && len(all) < limit; {
 		part := rest[:min(len(rest), c.chunks())]
 		rest = rest[len(part):]
@@ -38,10 +43,10 @@ func (c *consumer) script(ctx context.Context, limit int, claim bool) ([]transpo
 			sc.script = claimScript
 			sc.args = append(sc.args, c.lease.Milliseconds())
 		}
-		sc.args = append(sc.args, limit-len(all))
+		sc.args = append(sc.args, limit-len(all), pool)
 		for _, w := range part {
 			sc.keys = append(sc.keys, w.cs.st.key)
-			sc.args = append(sc.args, w.n)
+			sc.args = append(sc.args, w.n, w.own)
 			if claim {
 				sc.args = append(sc.args, w.cs.cursor)
 			}
@@ -53,6 +58,9 @@ func (c *consumer) script(ctx context.Context, limit int, claim bool) ([]transpo
 		}
 		ds, redelivered, deleted, err := c.rows(v, part)
 		all = append(all, ds...)
+		for i, n := range redelivered {
+			pool -= max(0, int(n)-part[i].own)
+		}
 		if claim {
 			c.report(part, redelivered, deleted)
 		}

@@ -38,6 +38,8 @@ type consumer struct {
 	byName    map[string]*consumerStream
 	byKey     map[string]int
 	wants     []want
+	active    []transport.Credit // what wants are made of
+	ledger    transport.Ledger
 	args      []any
 	entries   []entry
 	busy      bool // several streams may have messages: read exact counts first
@@ -66,9 +68,10 @@ type token struct {
 	bytes  int
 }
 
+// want is one stream with credit: n in all, own of them in slots of its own.
 type want struct {
-	cs *consumerStream
-	n  int
+	cs     *consumerStream
+	n, own int
 }
 
 // Join opens the consumer's connection. One connection for each Join: a process that needs one group needs one.
@@ -116,7 +119,7 @@ func (c *consumer) claimSoon() { c.nextClaim.Store(0) }
 
 // take turns the credits into what to read, in their order, and keeps the list of what is served.
 func (c *consumer) take(limit int, credits []transport.Credit) error {
-	c.wants = c.wants[:0]
+	c.wants, c.active = c.wants[:0], c.active[:0]
 	changed := len(credits) != len(c.servedNow())
 	for i, cr := range credits {
 		cs := c.byName[cr.Stream]
@@ -137,7 +140,8 @@ func (c *consumer) take(limit int, credits []transport.Credit) error {
 			changed = true
 		}
 		if cr.Max > 0 {
-			c.wants = append(c.wants, want{cs, min(cr.Max, limit)})
+			c.wants = append(c.wants, want{cs, min(cr.Max, limit), min(cr.Own, cr.Max)})
+			c.active = append(c.active, cr)
 		}
 	}
 	if changed {

@@ -119,10 +119,9 @@ func (c *consumer) block(ctx context.Context, limit int) ([]transport.Delivery, 
 	if c.d.set.mode == cluster && len(c.wants) > 1 {
 		return c.blockCluster(ctx, limit)
 	}
-	count := max(1, limit/len(c.wants))
-	for _, w := range c.wants {
-		count = min(count, w.n)
-	}
+	c.ledger.Reset(limit, c.active)
+	count, _ := c.ledger.Uniform()
+	count = max(1, count)
 	wait := time.Until(time.Unix(0, c.nextClaim.Load()))
 	wait = min(max(wait, time.Millisecond), c.d.blockTime())
 	c.args = append(c.args[:0], "xreadgroup", "group", c.group, c.name, "count", count, "block", wait.Milliseconds(), "streams")
@@ -161,7 +160,7 @@ func (c *consumer) block(ctx context.Context, limit int) ([]transport.Delivery, 
 	if err != nil {
 		return nil, fail("receive", "", err)
 	}
-	return c.deliver(ctx, limit, count), nil
+	return c.deliver(ctx, count), nil
 }
 
 // blockCluster polls: one blocking read can't cover streams that live in several slots.
@@ -181,20 +180,27 @@ func (c *consumer) blockCluster(ctx context.Context, limit int) ([]transport.Del
 	}
 }
 
-// deliver turns what was read into deliveries; what is beyond the limit goes back.
-func (c *consumer) deliver(ctx context.Context, limit, count int) []transport.Delivery {
-	n := min(len(c.entries), limit)
+// deliver turns what was read into deliveries; what is beyond the limits goes back.
+func (c *consumer) deliver(ctx context.Context, count int) []transport.Delivery {
 	c.busy = false
+	kept, surplus, last := c.entries[:0], []entry(nil), -1
 	for i, e := range c.entries { // entries of one stream are together
-		c.busy = c.busy || e.stream != c.entries[0].stream || i+1 == count && count < c.wants[e.stream].n
+		c.busy = c.busy || last >= 0 && e.stream != last || i+1 == count && count < c.wants[e.stream].n
+		last = e.stream
+		if c.ledger.Allow(e.stream) > 0 {
+			c.ledger.Take(e.stream, 1)
+			kept = append(kept, e)
+		} else {
+			surplus = append(surplus, e)
+		}
 	}
-	if len(c.entries) > limit {
-		c.giveBack(ctx, c.entries[limit:])
+	if len(surplus) > 0 {
+		c.giveBack(ctx, surplus)
 	}
-	ds := make([]transport.Delivery, n)
-	toks := make([]token, n)
+	ds := make([]transport.Delivery, len(kept))
+	toks := make([]token, len(kept))
 	now := time.Now().UnixNano()
-	for i, e := range c.entries[:n] {
+	for i, e := range kept {
 		cs := c.wants[e.stream].cs
 		toks[i].cs, toks[i].bytes = cs, len(e.body)
 		toks[i].leased.Store(now)

@@ -27,14 +27,15 @@ end
 `
 
 // claimScript takes over what has been idle for its owner's lease. KEYS: streams. ARGV: group, consumer, our lease in ms,
-// most in all, then for each key its credit and cursor. Answers for each key {cursor, deleted, id, body, deliveries, …}, or
+// most in all, most beyond the keys' own slots, then for each key its credit, own slots and cursor. Answers for each key {cursor, deleted, id, body, deliveries, …}, or
 // the error's text in place of the cursor. Consumers may have different leases, so each has its own in its name, and
 // XAUTOCLAIM, which knows only one, is no use; like it, XCLAIM drops what was deleted. Up to 1,600 pending entries are
 // looked at in one call, and the cursor remembers where to go on.
 var claimScript = newScript(bodyLua + `
-local left, out = tonumber(ARGV[4]), {}
+local left, pool, out = tonumber(ARGV[4]), tonumber(ARGV[5]), {}
 for i, key in ipairs(KEYS) do
-  local want, cursor, got, deleted = math.min(tonumber(ARGV[3+2*i]), left), ARGV[4+2*i], {}, 0
+  local own, cursor, got, deleted = tonumber(ARGV[4+3*i]), ARGV[5+3*i], {}, 0
+  local want = math.min(tonumber(ARGV[3+3*i]), own + pool, left)
   local pages = 0
   while want > 0 and pages < 16 do
     pages = pages + 1
@@ -56,18 +57,20 @@ for i, key in ipairs(KEYS) do
     end
     if #p < 100 and want > 0 then cursor = '-'; break end
   end
+  pool = pool - math.max(0, #got/3 - own)
   local row = {cursor, deleted}
   for _, v in ipairs(got) do row[#row+1] = v end
   out[i] = row
 end
 return out`)
 
-// pollScript reads exactly what there are credits for. KEYS: streams. ARGV: group, consumer, most in all, each key's
-// credit. Answers as claimScript does, with empty cursors.
+// pollScript reads exactly what there are credits for. KEYS: streams. ARGV: group, consumer, most in all, most beyond the
+// keys' own slots, then for each key its credit and own slots. Answers as claimScript does, with empty cursors.
 var pollScript = newScript(bodyLua + `
-local left, out = tonumber(ARGV[3]), {}
+local left, pool, out = tonumber(ARGV[3]), tonumber(ARGV[4]), {}
 for i, key in ipairs(KEYS) do
-  local want = math.min(tonumber(ARGV[3+i]), left)
+  local own = tonumber(ARGV[4+2*i])
+  local want = math.min(tonumber(ARGV[3+2*i]), own + pool, left)
   local row = {'', 0}
   if want > 0 then
     local r = redis.pcall('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', want, 'STREAMS', key, '>')
@@ -78,6 +81,7 @@ for i, key in ipairs(KEYS) do
         row[#row+1] = e[1]; row[#row+1] = body(e[2]); row[#row+1] = 1
         left = left - 1
       end
+      pool = pool - math.max(0, #r[1][2] - own)
     end
   end
   out[i] = row
