@@ -10,13 +10,10 @@ import (
 	"time"
 )
 
-// TestControlsAnswerEveryCall runs the legs that need no transport of ours, as the processes that they are.
-func TestControlsAnswerEveryCall(t *testing.T) {
+// TestLegsAnswerEveryCall runs the legs as the processes that they are.
+func TestLegsAnswerEveryCall(t *testing.T) {
 	b := testRedis(t)
 	for _, leg := range redisLegs(testSelf(t), b, Wiring{}) {
-		if leg.name == LegRPC {
-			continue
-		}
 		t.Run(leg.name, func(t *testing.T) {
 			if err := leg.Start(t.Context()); err != nil {
 				t.Fatal(err)

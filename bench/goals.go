@@ -25,8 +25,10 @@ const busy = 256
 // redisGoals are issue 3's, each at 128 bytes.
 var redisGoals = []Goal{
 	{"rpc ÷ hand-pipelined go-redis", Cell{LegRPC, busy}, Cell{LegHand, busy}, WhatRate, 0.9, 0},
+	{"rpc ÷ hand-pipelined go-redis", Cell{LegRPC, busy}, Cell{LegHand, busy}, WhatCPU, 0, 0},
 	{"rpc ÷ naive go-redis", Cell{LegRPC, busy}, Cell{LegNaive, busy}, WhatRate, 8, 0},
 	{"rpc ÷ direct net/http", Cell{LegRPC, busy}, Cell{LegHTTP, busy}, WhatRate, 2, 0},
+	{"rpc ÷ direct net/http", Cell{LegRPC, busy}, Cell{LegHTTP, busy}, WhatCPU, 0, 0},
 	{"gateway+Redis+worker ÷ http→http proxy", Cell{LegGateway, busy}, Cell{LegProxy, busy}, WhatRate, 1.6, 0},
 	{"gateway+Redis+worker ÷ http→http proxy", Cell{LegGateway, busy}, Cell{LegProxy, busy}, WhatCPU, 0, 0.55},
 	{"gateway+Redis+worker ÷ proxy with pooled buffers", Cell{LegGateway, busy}, Cell{LegPooled, busy}, WhatRate, 0, 0},

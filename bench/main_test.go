@@ -6,16 +6,24 @@ import (
 	"os"
 	"slices"
 	"testing"
+
+	"github.com/streamerson/streamerson/transport"
+	"github.com/streamerson/streamerson/transport/redis"
 )
 
 // TestMain makes the test's own program one that can be started in a role.
 func TestMain(m *testing.M) {
+	transport.Default.Register("redis", redis.Open)
 	if slices.Equal(os.Args[1:], roleArgs) {
 		if err := RunRole(context.Background(), Wiring{}, os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		os.Exit(0)
+	}
+	// Under the race detector each process sleeps for a second before it ends; many are started here.
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }
