@@ -137,6 +137,15 @@ func TestBrokerKilledAndRestarted(t *testing.T) {
 	client, _ := w.client()
 	l := w.startLoad(client, 16, 2*time.Second)
 	time.Sleep(time.Second)
+	// More than there are slots for, so that some wait in the stream and some are being handled at the moment of the kill.
+	var wg sync.WaitGroup
+	for i := range 300 {
+		wg.Go(func() {
+			name := fmt.Sprintf("burst.%d", i)
+			l.note(name, false, client.Send(context.Background(), w.request("effect", name+" 100", 0)), 0)
+		})
+	}
+	wg.Wait()
 	if err := w.broker.Kill9(); err != nil {
 		t.Fatal(err)
 	}
