@@ -380,6 +380,14 @@ func (c *commander) close(ctx context.Context) error {
 	}
 }
 
+// awaitUp waits until the broker is there, for a goodbye that is worth two attempts to reach it, but not more.
+func (c *commander) awaitUp(ctx context.Context) {
+	end := time.Now().Add(2 * probeMax)
+	for c.down() != nil && ctx.Err() == nil && time.Now().Before(end) {
+		time.Sleep(probeMin)
+	}
+}
+
 // down returns why the broker is away, or nil.
 func (c *commander) down() error {
 	c.mu.Lock()

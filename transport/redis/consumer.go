@@ -188,6 +188,7 @@ func (c *consumer) Close(ctx context.Context) error {
 	delete(c.d.consumers, c)
 	c.d.mu.Unlock()
 	_ = c.link.close()
+	c.d.cmd.awaitUp(ctx)
 	names := make([]string, 0, len(c.byName))
 	for n := range c.byName {
 		names = append(names, n)

@@ -110,6 +110,7 @@ func (d *Driver) Close(ctx context.Context) error {
 	}
 	d.mu.Unlock()
 	var errs []error
+	d.cmd.awaitUp(ctx)
 	for _, c := range consumers {
 		errs = append(errs, c.Close(ctx))
 	}

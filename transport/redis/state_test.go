@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,8 +29,20 @@ func TestConnectionsStayThreeForAnyNumberOfStreams(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := d.Tail(t.Context(), transport.TailSpec{Name: "all", Shared: true}); err != nil {
+			shared, err := d.Tail(t.Context(), transport.TailSpec{Name: "all", Shared: true})
+			if err != nil {
 				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			var readers sync.WaitGroup
+			defer readers.Wait()
+			defer cancel()
+			for _, tl := range []transport.Tailer{tail, shared} {
+				readers.Go(func() {
+					for ctx.Err() == nil {
+						_, _ = tl.Receive(ctx, 10)
+					}
+				})
 			}
 			c := join(t, d, 0)
 			adm := admin(t, r.Addr)

@@ -98,12 +98,12 @@ func (d *Driver) attach(ctx context.Context, l *lane) (id string, created bool, 
 // Address is constant.
 func (t *tailer) Address() string { return t.address }
 
-// Receive waits for what the driver's reader brings.
+// Receive reads, or waits for what the Receive of another tailer brings that reads just now.
 func (t *tailer) Receive(ctx context.Context, limit int) ([][]byte, error) {
 	if limit < 1 {
 		return nil, failMsg(transport.CodeInvalid, "receive", t.address, "max is less than 1")
 	}
-	t.fail(nil) // what failed before is of no interest: the reader tries again every 25–250 ms
+	t.fail(nil) // what failed before is of no interest: it is tried again, at most every 25–250 ms
 	for {
 		if t.closed.Load() {
 			return nil, failMsg(transport.CodeClosed, "receive", t.address, "the tailer is closed")
@@ -122,8 +122,20 @@ func (t *tailer) Receive(ctx context.Context, limit int) ([][]byte, error) {
 		case <-t.ready:
 		case <-ctx.Done():
 		case <-t.gone:
+		case t.ts.turn <- struct{}{}:
+			if !t.waits() { // it came while the turn was taken
+				t.ts.readFor(ctx, t)
+			}
+			<-t.ts.turn
 		}
 	}
+}
+
+// waits reports whether there is something to return.
+func (t *tailer) waits() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.bodies) > 0 || t.failed != nil
 }
 
 func (t *tailer) pop(limit int) ([][]byte, error) {

@@ -41,7 +41,8 @@ func (l *lane) ttl() time.Duration {
 	return laneTTL
 }
 
-// tails reads all lanes of the driver over one connection, in one goroutine that begins with the first lane.
+// tails reads all lanes of the driver over one connection. It has no goroutine: whichever Receive has nothing to return
+// takes the turn and reads for all. So a reply goes from the socket to its tailer's caller without a hand-over.
 type tails struct {
 	d      *Driver
 	link   *link
@@ -49,20 +50,22 @@ type tails struct {
 
 	mu      sync.Mutex
 	lanes   map[string]*lane
-	started bool
 	closed  bool
 	partial bool // the read in flight leaves out a lane that had no room
 
+	turn    chan struct{} // capacity 1: holds a token while somebody reads
 	reading atomic.Int64  // odd while a read blocks
 	wake    chan struct{} // capacity 1
-	stop    chan struct{}
-	done    chan struct{}
-	avg     int // moving average of a body's size; only the reader uses it
+
+	// What follows belongs to the one whose turn it is.
+	avg     int // moving average of a body's size
 	entries []entry
+	broken  bool          // the last read failed
+	pause   time.Duration // before the next read then
 }
 
 func newTails(d *Driver, l *link) *tails {
-	return &tails{d: d, link: l, lanes: map[string]*lane{}, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	return &tails{d: d, link: l, lanes: map[string]*lane{}, turn: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
 }
 
 func (ts *tails) add(t *tailer, l *lane) error {
@@ -78,10 +81,6 @@ func (ts *tails) add(t *tailer, l *lane) error {
 	}
 	t.lane = l
 	l.tailers = append(l.tailers, t)
-	if !ts.started {
-		ts.started = true
-		go ts.run()
-	}
 	ts.interrupt()
 	return nil
 }
@@ -141,7 +140,6 @@ func (ts *tails) close(ctx context.Context) error {
 	for _, l := range ts.lanes {
 		all = append(all, l.tailers...)
 	}
-	started := ts.started
 	ts.mu.Unlock()
 	var first error
 	for _, t := range all {
@@ -149,56 +147,42 @@ func (ts *tails) close(ctx context.Context) error {
 			first = err
 		}
 	}
-	close(ts.stop)
-	if !started {
-		return first
-	}
-	ts.mu.Lock()
-	ts.interrupt()
-	ts.mu.Unlock()
-	select {
-	case <-ts.done:
-	case <-ctx.Done():
-		ts.link.abort()
-		return ctx.Err()
-	}
 	return first
 }
 
-// run is the reader's goroutine.
-func (ts *tails) run() {
-	defer close(ts.done)
-	pause, broken := probeMin, false
-	for {
+// readFor reads once for all lanes, on the turn of t, which has nothing to return; ctx or t's end wakes it.
+func (ts *tails) readFor(ctx context.Context, t *tailer) {
+	if ts.broken {
 		select {
-		case <-ts.stop:
-			return
-		default:
+		case <-time.After(ts.pause):
+		case <-ctx.Done():
+		case <-t.gone:
 		}
-		lanes := ts.readable()
-		if len(lanes) == 0 {
-			select {
-			case <-ts.stop:
-				return
-			case <-ts.wake:
-			}
-			continue
+	}
+	if ctx.Err() != nil || t.closed.Load() {
+		return
+	}
+	lanes := ts.readable()
+	if len(lanes) == 0 { // t's own, shared with one that has no room
+		select {
+		case <-ts.wake:
+		case <-ctx.Done():
+		case <-t.gone:
 		}
-		err := ts.read(lanes)
-		if broken || err != nil {
-			ts.tell(err)
-		}
-		broken = err != nil
-		if err != nil {
-			select {
-			case <-ts.stop:
-				return
-			case <-time.After(pause):
-			}
-			pause = min(2*pause, probeMax)
-			continue
-		}
-		pause = probeMin
+		return
+	}
+	stop := context.AfterFunc(ctx, ts.interrupt)
+	err := ts.read(lanes)
+	stop()
+	if ts.broken || err != nil {
+		ts.tell(err)
+	}
+	if err == nil {
+		ts.broken, ts.pause = false, probeMin
+	} else if ts.broken {
+		ts.pause = min(2*ts.pause, probeMax)
+	} else {
+		ts.broken, ts.pause = true, probeMin
 	}
 }
 
@@ -316,7 +300,6 @@ func (ts *tails) readCluster(lanes []*lane) error {
 	if !got {
 		select {
 		case <-ts.wake:
-		case <-ts.stop:
 		case <-time.After(clusterPause / 4):
 		}
 	}
