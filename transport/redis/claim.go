@@ -52,6 +52,7 @@ func (c *consumer) script(ctx context.Context, limit int, claim bool) ([]transpo
 			}
 		}
 		// Once it runs it delivers: cancelling it midway would leave what it took pending for a lease.
+		c.readAt = mono()
 		v, err := c.d.evalDelivering(ctx, sc)
 		if err != nil {
 			return all, err

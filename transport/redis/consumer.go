@@ -46,7 +46,10 @@ type consumer struct {
 	restored  time.Time
 	failedAt  time.Time
 	reading   atomic.Int64 // odd while a read blocks, and different for each: a wake-up hits the one it is meant for
-	nextClaim atomic.Int64 // Unix nanoseconds
+	nextClaim atomic.Int64 // by mono
+	// readAt is when the last read was sent, by mono. Leases count from there: a process that is stopped between a delivery
+	// and its arrival here must not believe in a fresh lease.
+	readAt int64
 
 	mu     sync.Mutex
 	served []*consumerStream // the streams of the last credits list, for presence
@@ -63,7 +66,7 @@ type consumerStream struct {
 // token is a Delivery's Token.
 type token struct {
 	cs *consumerStream
-	// leased is when the lease began, in Unix nanoseconds of our clock.
+	// leased is when the lease began at the earliest, by mono.
 	leased atomic.Int64
 	bytes  int
 }

@@ -76,6 +76,12 @@ func (d *Driver) background(f func(ctx context.Context)) {
 	d.bgWait.Go(func() { f(d.bg) })
 }
 
+// epoch is where mono counts from.
+var epoch = time.Now()
+
+// mono is a clock that nobody sets, in nanoseconds: leases and pauses must not follow a clock that is put right.
+func mono() int64 { return int64(time.Since(epoch)) }
+
 // age is how long ago an id was made, by the broker's clock.
 func (d *Driver) age(id string) time.Duration {
 	now := time.Now().UnixNano() + d.offset.Load()

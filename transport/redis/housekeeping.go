@@ -56,8 +56,11 @@ func (d *Driver) housekeeping(ctx context.Context) {
 		}
 		all := due(&sweep, sweepEvery)
 		for _, st := range d.serving() {
+			if due(&presence, presenceEvery) { // many streams may take longer to trim than a sign of life lives
+				d.presence(ctx)
+			}
 			n, b := st.settled.Load(), st.settledBytes.Load()
-			old := time.Since(time.Unix(0, st.trimmedAt.Load())) > trimEvery
+			old := time.Duration(mono()-st.trimmedAt.Load()) > trimEvery
 			if all || n >= earlyTrimEntries || b >= earlyTrimBytes || n > 0 && old {
 				if err := d.trim(ctx, st); err != nil && !transport.IsCode(err, transport.CodeUnavailable) && ctx.Err() == nil {
 					d.log.warn("trim", "streamerson: a stream can't be trimmed", "stream", st.name, "err", err)

@@ -98,8 +98,8 @@ func (c *consumer) pauseAfterFailure(ctx context.Context) error {
 
 // once makes one turn of the plan.
 func (c *consumer) once(ctx context.Context, limit int) ([]transport.Delivery, error) {
-	if time.Now().UnixNano() >= c.nextClaim.Load() {
-		c.nextClaim.Store(time.Now().Add(c.claimEvery()).UnixNano())
+	if mono() >= c.nextClaim.Load() {
+		c.nextClaim.Store(mono() + int64(c.claimEvery()))
 		if ds, err := c.claim(ctx, limit); len(ds) > 0 || err != nil {
 			return ds, err
 		}
@@ -122,7 +122,7 @@ func (c *consumer) block(ctx context.Context, limit int) ([]transport.Delivery, 
 	c.ledger.Reset(limit, c.active)
 	count, _ := c.ledger.Uniform()
 	count = max(1, count)
-	wait := time.Until(time.Unix(0, c.nextClaim.Load()))
+	wait := time.Duration(c.nextClaim.Load() - mono())
 	wait = min(max(wait, time.Millisecond), c.d.blockTime())
 	c.args = append(c.args[:0], "xreadgroup", "group", c.group, c.name, "count", count, "block", wait.Milliseconds(), "streams")
 	clear(c.byKey)
@@ -141,6 +141,7 @@ func (c *consumer) block(ctx context.Context, limit int) ([]transport.Delivery, 
 		return nil, nil
 	}
 	stop := context.AfterFunc(ctx, func() { c.wakeUp(seq) })
+	c.readAt = mono()
 	err := c.link.pipeline([]goredis.Cmder{cmd})
 	stop()
 	c.reading.Add(1)
@@ -167,7 +168,7 @@ func (c *consumer) block(ctx context.Context, limit int) ([]transport.Delivery, 
 func (c *consumer) blockCluster(ctx context.Context, limit int) ([]transport.Delivery, error) {
 	for pause := time.Millisecond; ; pause = min(2*pause, clusterPause) {
 		ds, err := c.poll(ctx, limit)
-		if len(ds) > 0 || err != nil || time.Now().UnixNano() >= c.nextClaim.Load() {
+		if len(ds) > 0 || err != nil || mono() >= c.nextClaim.Load() {
 			return ds, err
 		}
 		select {
@@ -199,11 +200,10 @@ func (c *consumer) deliver(ctx context.Context, count int) []transport.Delivery 
 	}
 	ds := make([]transport.Delivery, len(kept))
 	toks := make([]token, len(kept))
-	now := time.Now().UnixNano()
 	for i, e := range kept {
 		cs := c.wants[e.stream].cs
 		toks[i].cs, toks[i].bytes = cs, len(e.body)
-		toks[i].leased.Store(now)
+		toks[i].leased.Store(c.readAt)
 		ds[i] = c.d.newDelivery(cs.st, e.id, e.body, 1, &toks[i])
 	}
 	return ds
@@ -308,7 +308,6 @@ func (c *consumer) restore(ctx context.Context) error {
 func (c *consumer) rows(v any, wants []want) (ds []transport.Delivery, redelivered, deleted []int64, err error) {
 	rows, _ := v.([]any)
 	redelivered, deleted = make([]int64, len(wants)), make([]int64, len(wants))
-	now := time.Now().UnixNano()
 	for i, r := range rows {
 		row, ok := r.([]any)
 		if !ok || len(row) < 2 || i >= len(wants) {
@@ -328,7 +327,7 @@ func (c *consumer) rows(v any, wants []want) (ds []transport.Delivery, redeliver
 			id, _ := f[0].(string)
 			body, _ := f[1].(string)
 			tok := &token{cs: cs, bytes: len(body)}
-			tok.leased.Store(now)
+			tok.leased.Store(c.readAt)
 			ds = append(ds, c.d.newDelivery(cs.st, id, []byte(body), int(max(1, asInt(f[2]))), tok))
 			redelivered[i]++
 		}

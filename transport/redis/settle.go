@@ -135,7 +135,7 @@ func (c *consumer) claimSelf(ctx context.Context, items []transport.Settlement, 
 		idle int64
 	}
 	var groups map[group][]int
-	now := time.Now()
+	now := mono()
 	for i := range items {
 		s := &items[i]
 		tok, ok := s.Delivery.Token.(*token)
@@ -146,7 +146,7 @@ func (c *consumer) claimSelf(ctx context.Context, items []transport.Settlement, 
 		var idle time.Duration
 		switch s.Verb {
 		case transport.Ack:
-			held := now.Sub(time.Unix(0, tok.leased.Load()))
+			held := time.Duration(now - tok.leased.Load())
 			if held < c.lease-min(c.lease/10, 100*time.Millisecond) {
 				continue
 			}
@@ -196,7 +196,7 @@ func (c *consumer) claimSelf(ctx context.Context, items []transport.Settlement, 
 			case k >= len(row) || asInt(row[k]) == 0:
 				errs[i] = failMsg(transport.CodeStale, "settle", items[i].Delivery.Stream, "the lease of "+items[i].Delivery.ID+" went to another consumer, or it was settled")
 			default:
-				items[i].Delivery.Token.(*token).leased.Store(now.UnixNano())
+				items[i].Delivery.Token.(*token).leased.Store(now)
 			}
 		}
 	}

@@ -27,7 +27,7 @@ type streamState struct {
 
 	// length is the stream's sampled length; published counts what was accepted here, base is its value at the sample.
 	length, published, base atomic.Int64
-	sampledAt               atomic.Int64 // Unix nanoseconds
+	sampledAt               atomic.Int64 // by mono
 	// settled and settledBytes count since the last trim.
 	settled, settledBytes atomic.Int64
 	trimmedAt             atomic.Int64
@@ -171,7 +171,7 @@ type laneInfo struct {
 // published here, and asks the broker again before it refuses anything.
 func (d *Driver) full(ctx context.Context, st *streamState) bool {
 	limit := st.maxBacklog.Load()
-	now := time.Now().UnixNano()
+	now := mono()
 	age := time.Duration(now - st.sampledAt.Load())
 	if st.estimate() < limit {
 		if age > sampleEvery && st.sampledAt.CompareAndSwap(now-int64(age), now) {
@@ -200,7 +200,7 @@ func (d *Driver) sampleLater(st *streamState) {
 func (st *streamState) sampled(length, before int64) {
 	st.base.Store(before)
 	st.length.Store(length)
-	st.sampledAt.Store(time.Now().UnixNano())
+	st.sampledAt.Store(mono())
 }
 
 // estimate is how many entries the stream has, if nobody else published since the sample.
@@ -213,7 +213,7 @@ func (d *Driver) trim(ctx context.Context, st *streamState) error {
 	before := st.published.Load()
 	st.settled.Store(0)
 	st.settledBytes.Store(0)
-	st.trimmedAt.Store(time.Now().UnixNano())
+	st.trimmedAt.Store(mono())
 	v, err := d.eval(ctx, "trim", st.name, call{script: trimScript, keys: []string{st.key}})
 	if err == nil {
 		err = asError(v[0])
