@@ -220,6 +220,8 @@ func (ts *tails) readable() []*lane {
 // count is how many messages of each lane to ask for: so many that they fit the room, and about 4 MiB.
 func (ts *tails) count(lanes []*lane) int {
 	n := min(laneRead, max(1, laneReadBytes/max(ts.avg, 128)/len(lanes)))
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
 	for _, l := range lanes {
 		for _, t := range l.tailers {
 			n = min(n, max(1, t.free()))
