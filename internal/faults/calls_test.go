@@ -35,7 +35,7 @@ func bodySize(r *rand.Rand) int {
 // bytes and header back, no call fails, no reply is late, twice or unknown; afterwards nothing is pending, the stream is
 // empty and the lanes were trimmed.
 func TestTenThousandCalls(t *testing.T) {
-	const total, inFlight = 10_000, 256
+	const total, callers = 10_000, 256
 	w := newWorld(t)
 	for range 2 {
 		w.worker(func(c *childConfig) { c.Slots, c.Lease = 128, 3*time.Second })
@@ -45,7 +45,7 @@ func TestTenThousandCalls(t *testing.T) {
 	t.Log("seed", seed)
 	var next, bytesSent atomic.Int64
 	var wg sync.WaitGroup
-	for g := range inFlight {
+	for g := range callers {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(seed, uint64(g)))
 			var src [32]byte

@@ -63,16 +63,16 @@ func TestGatewayKilled(t *testing.T) {
 	first := start(t, roleGateway, cfg)
 	old := w.lanes()
 	c := httpClient(t, 20)
-	const inFlight = 20
+	const requests = 20
 	var wg sync.WaitGroup
-	for i := range inFlight {
+	for i := range requests {
 		wg.Go(func() {
 			if body, err := post(context.Background(), c, cfg.Listen, "effect", fmt.Sprintf("old%d 2000", i)); err == nil {
 				t.Errorf("a killed gateway answered %q", body)
 			}
 		})
 	}
-	eventually(t, 10*time.Second, "all to begin", func() bool { return len(ranTimes(t, runs(w.stream))) == inFlight })
+	eventually(t, 10*time.Second, "all to begin", func() bool { return len(ranTimes(t, runs(w.stream))) == requests })
 	first.kill()
 	wg.Wait()
 	second := start(t, roleGateway, cfg)
@@ -82,7 +82,7 @@ func TestGatewayKilled(t *testing.T) {
 			t.Fatalf("got %q, %v for %q", body, err, want)
 		}
 	}
-	eventually(t, 5*time.Second, "the old requests to end", func() bool { return len(ranTimes(t, ends(w.stream))) == inFlight })
+	eventually(t, 5*time.Second, "the old requests to end", func() bool { return len(ranTimes(t, ends(w.stream))) == requests })
 	w.drained(10 * time.Second)
 	for name, n := range ranTimes(t, runs(w.stream)) {
 		if n != "1" {
@@ -159,6 +159,7 @@ func TestGatewayWithoutBroker(t *testing.T) {
 	if err := w.broker.Kill9(); err != nil {
 		t.Fatal(err)
 	}
+	time.Sleep(inFlight)
 	for range 5 {
 		began := time.Now()
 		resp, err := c.Post("http://"+cfg.Listen+"/echo", "text/plain", bytes.NewBufferString("x"))

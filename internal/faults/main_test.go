@@ -72,7 +72,6 @@ type childConfig struct {
 	Streams           []string
 	Slots             int
 	Lease             time.Duration
-	MaxAttempts       int
 	RetryDelays       []time.Duration
 	// Listen is the gateway's address.
 	Listen string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -216,11 +217,15 @@ func TestRollingWorkers(t *testing.T) {
 func TestCrashPoisonIsQuarantined(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	change := func(c *childConfig) { c.Lease = 300 * time.Millisecond }
+	supervise := func() *process {
+		return launch(t, roleWorker, w.config(func(c *childConfig) { c.Lease = 300 * time.Millisecond }))
+	}
 	client, _, d := w.clientAt(w.broker.URL, rpc.ClientConfig{NoWorkerWait: 10 * time.Second})
-	current := w.worker(change)
+	current := supervise()
 	poison := callLater(client, w.request("crash", "", 60*time.Second))
-	crashes := 0
+	ctx, stop := context.WithCancel(context.Background())
+	var beside sync.WaitGroup
+	good, crashes := 0, 0
 	var got answer
 	for given := false; !given; {
 		select {
@@ -233,13 +238,29 @@ func TestCrashPoisonIsQuarantined(t *testing.T) {
 			if crashes++; crashes > 5 {
 				t.Fatal("a sixth attempt was made")
 			}
-			current = w.worker(change)
-			if _, err := client.Call(t.Context(), w.request("echo", "good", 20*time.Second)); err != nil {
-				t.Errorf("beside the poison: %v", err)
+			current = supervise()
+			if crashes > 1 {
+				continue
 			}
+			// Not before the first crash: a request that shared all of the poison's attempts would share its end.
+			beside.Go(func() {
+				for ctx.Err() == nil {
+					if _, err := client.Call(context.Background(), w.request("echo", "good", 30*time.Second)); err != nil {
+						t.Errorf("beside the poison: %v", err)
+						return
+					}
+					good++
+					time.Sleep(20 * time.Millisecond)
+				}
+			})
 		case <-time.After(30 * time.Second):
 			t.Fatalf("no end after %d crashes", crashes)
 		}
+	}
+	stop()
+	beside.Wait()
+	if good == 0 {
+		t.Error("no other request was served")
 	}
 	if crashes != 5 || rpc.CodeOf(got.err) != rpc.CodeAborted {
 		t.Errorf("%d crashes, then %v", crashes, got.err)
@@ -248,6 +269,24 @@ func TestCrashPoisonIsQuarantined(t *testing.T) {
 	dead := w.dead(d)
 	if len(dead) != 1 || dead[0].Header.Get(rpc.DeadHeaderCause) != string(rpc.DeadCrashes) || dead[0].Function != "crash" {
 		t.Errorf("dead letters: %+v", dead)
+	}
+	w.drained(10 * time.Second)
+}
+
+// TestFailingOneWay: pass when a one-way message whose handler fails is tried once more after each delay, and is then a dead
+// letter with cause "failed", the handler's error and the number of attempts.
+func TestFailingOneWay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.worker(func(c *childConfig) { c.RetryDelays = []time.Duration{50 * time.Millisecond, 100 * time.Millisecond} })
+	client, _, d := w.clientAt(w.broker.URL, rpc.ClientConfig{})
+	if err := client.Send(t.Context(), w.request("fail", "", 0)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "the dead letter", func() bool { return len(w.dead(d)) > 0 })
+	h := w.dead(d)[0].Header
+	if h.Get(rpc.DeadHeaderCause) != string(rpc.DeadFailed) || h.Get(rpc.DeadHeaderAttempts) != "3" || !strings.Contains(h.Get(rpc.DeadHeaderError), "on purpose") {
+		t.Errorf("dead letter %v", h)
 	}
 	w.drained(10 * time.Second)
 }

@@ -44,7 +44,7 @@ func runWorker(cfg childConfig) error {
 	}
 	quiet := slog.New(slog.DiscardHandler)
 	s, err := rpc.NewServer(d, rpc.ServerConfig{
-		Name: cfg.Name, Slots: cfg.Slots, Streams: streams, Lease: cfg.Lease, MaxAttempts: cfg.MaxAttempts,
+		Name: cfg.Name, Slots: cfg.Slots, Streams: streams, Lease: cfg.Lease,
 		RetryDelays: cfg.RetryDelays, Observer: seen, Logger: quiet,
 	})
 	if err != nil {
@@ -55,7 +55,7 @@ func runWorker(cfg childConfig) error {
 		return err
 	}
 	for name, h := range map[string]rpc.Handler{
-		"echo": w.echo, "sleep": w.sleep, "stall": w.stall, "effect": w.effect, "size": w.size, "panic": w.panic,
+		"echo": w.echo, "sleep": w.sleep, "stall": w.stall, "effect": w.effect, "panic": w.panic,
 		"crash": w.crash, "fail": w.fail, "nested": w.nested,
 	} {
 		s.Handle(name, h)
@@ -120,15 +120,6 @@ func (w *worker) effect(_ context.Context, r *rpc.Request) (*rpc.Response, error
 		return nil, err
 	}
 	return &rpc.Response{Body: []byte(name)}, nil
-}
-
-// size answers with as many bytes as the body says.
-func (w *worker) size(_ context.Context, r *rpc.Request) (*rpc.Response, error) {
-	n, err := strconv.Atoi(string(r.Body))
-	if err != nil {
-		return nil, rpc.Errorf(rpc.CodeInvalidArgument, "%v", err)
-	}
-	return &rpc.Response{Body: make([]byte, n)}, nil
 }
 
 func (w *worker) panic(context.Context, *rpc.Request) (*rpc.Response, error) { panic("on purpose") }
