@@ -256,6 +256,7 @@ func TestJWKS(t *testing.T) {
 }
 
 func TestKeyFileIsReadAgain(t *testing.T) {
+	t.Parallel()
 	file := keyFile(t, "secret", []byte(testSecret))
 	auth, err := NewJWT(JWTConfig{Algorithms: []string{"HS256"}, SecretFile: file, Logger: quiet})
 	if err != nil {

@@ -123,6 +123,7 @@ func TestHTTP2(t *testing.T) {
 }
 
 func TestCertificateIsReadAgain(t *testing.T) {
+	t.Parallel()
 	cert, key, _ := testCert(t)
 	f := &fakeCaller{}
 	s := startServer(t, newTestGateway(t, f, nil), func(c *ServerConfig) { c.CertFile, c.KeyFile = cert, key })
@@ -193,6 +194,7 @@ func TestServerErrors(t *testing.T) {
 
 // TestLongCallOutlivesTimeouts: the server's timeouts are for clients, not for workers.
 func TestLongCallOutlivesTimeouts(t *testing.T) {
+	t.Parallel()
 	cert, key, pool := testCert(t)
 	f := &fakeCaller{answer: func(ctx context.Context, req *rpc.Request) (*rpc.Response, error) {
 		select {
@@ -228,6 +230,7 @@ func TestLongCallOutlivesTimeouts(t *testing.T) {
 }
 
 func TestSlowReaderIsCutOff(t *testing.T) {
+	t.Parallel()
 	f := &fakeCaller{answer: func(context.Context, *rpc.Request) (*rpc.Response, error) {
 		return &rpc.Response{Body: make([]byte, 32<<20)}, nil
 	}}
@@ -284,6 +287,7 @@ func TestClientDisconnectCancelsCall(t *testing.T) {
 }
 
 func TestShutdown(t *testing.T) {
+	t.Parallel()
 	entered, leave := make(chan struct{}, 1), make(chan struct{})
 	f := &fakeCaller{answer: func(_ context.Context, req *rpc.Request) (*rpc.Response, error) {
 		if req.Function == "POST /posts" {

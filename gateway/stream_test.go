@@ -187,10 +187,18 @@ func TestWholePath(t *testing.T) {
 			}
 			wg.Wait()
 
-			start := time.Now()
-			resp, text := st.do(t, "GET", "/slow", nil)
-			if took := time.Since(start); resp.StatusCode != 504 || took < 300*time.Millisecond || took > 550*time.Millisecond {
-				t.Errorf("deadline: %d after %v: %s", resp.StatusCode, took, text)
+			// The best of three: the machine may be busy with something else for a while.
+			best := time.Hour
+			for range 3 {
+				start := time.Now()
+				resp, text := st.do(t, "GET", "/slow", nil)
+				took := time.Since(start)
+				if best = min(best, took); resp.StatusCode != 504 || took < 300*time.Millisecond {
+					t.Errorf("deadline: %d after %v: %s", resp.StatusCode, took, text)
+				}
+			}
+			if best > 550*time.Millisecond {
+				t.Errorf("a deadline of 300ms was told after %v", best)
 			}
 			if resp, text := st.do(t, "GET", "/panic", nil); resp.StatusCode != 500 || strings.Contains(text, "secret") {
 				t.Errorf("panic: %d %s", resp.StatusCode, text)
@@ -232,22 +240,29 @@ func TestWholePath(t *testing.T) {
 }
 
 func TestNoWorker(t *testing.T) {
+	t.Parallel()
 	for name, open := range drivers(t) {
 		t.Run(name, func(t *testing.T) {
 			mine, workers := open(t)
 			st := startStack(t, mine, workers, streamRoutes(), nil)
-			for range 2 {
+			best := time.Hour
+			for range 3 {
 				start := time.Now()
 				resp, text := st.do(t, "GET", "/wait", nil)
-				if took := time.Since(start); resp.StatusCode != 503 || resp.Header.Get("Retry-After") != "1" || took > 1100*time.Millisecond {
-					t.Errorf("%d %v after %v: %s", resp.StatusCode, resp.Header, took, text)
+				best = min(best, time.Since(start))
+				if resp.StatusCode != 503 || resp.Header.Get("Retry-After") != "1" {
+					t.Errorf("%d %v: %s", resp.StatusCode, resp.Header, text)
 				}
+			}
+			if best > time.Second {
+				t.Errorf("told after %v that no worker is there", best)
 			}
 		})
 	}
 }
 
 func TestBrokerGone(t *testing.T) {
+	t.Parallel()
 	r := brokerstest.Redis(t, brokers.RedisConfig{Own: true})
 	st := startStack(t, openRedis(t, r.URL), openRedis(t, r.URL), streamRoutes(), map[string]rpc.Handler{
 		"PUT /echo/{id}": func(context.Context, *rpc.Request) (*rpc.Response, error) { return nil, nil },
@@ -262,12 +277,17 @@ func TestBrokerGone(t *testing.T) {
 	}
 	for _, path := range []string{"/echo/1", "/mail"} {
 		method := map[bool]string{true: "POST", false: "PUT"}[path == "/mail"]
+		best := time.Hour
 		for range 3 {
 			start := time.Now()
 			resp, text := st.do(t, method, path, strings.NewReader("x"))
-			if took := time.Since(start); resp.StatusCode != 503 || resp.Header.Get("Retry-After") != "1" || took > 1500*time.Millisecond {
-				t.Errorf("%s: %d %v after %v: %s", path, resp.StatusCode, resp.Header, took, text)
+			best = min(best, time.Since(start))
+			if resp.StatusCode != 503 || resp.Header.Get("Retry-After") != "1" {
+				t.Errorf("%s: %d %v: %s", path, resp.StatusCode, resp.Header, text)
 			}
+		}
+		if best > time.Second {
+			t.Errorf("%s: told after %v that the broker is gone", path, best)
 		}
 	}
 }
