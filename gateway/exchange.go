@@ -155,7 +155,7 @@ func (x *exchange) serve(rt *route) {
 		return
 	}
 	x.req.Stream, x.req.Function = rt.Stream, rt.Function
-	x.extendDeadlines(timeout)
+	x.extendDeadline(timeout)
 	if rt.OneWay {
 		x.send(timeout)
 		return
@@ -195,26 +195,16 @@ func (x *exchange) timeout(rt *route) (time.Duration, *problem) {
 	return min(d, rt.Timeout), nil
 }
 
-// extendDeadlines keeps the server's timeouts, which count from the request's beginning, from ending a long call: an expired
-// read deadline looks like a client that has gone, and HTTP/2 resets a stream whose write deadline passes.
-func (x *exchange) extendDeadlines(timeout time.Duration) {
-	if x.srv == nil {
+// extendDeadline keeps the server's write timeout, which counts from the request's beginning, from ending a long call: HTTP/2
+// resets a stream when it passes. (net/http takes the read timeout away itself when the body has been read.)
+func (x *exchange) extendDeadline(timeout time.Duration) {
+	// A second more: it must never beat the call's own.
+	ends := time.Since(x.started) + timeout + time.Second + x.g.cfg.WriteTimeout
+	if x.srv == nil || x.srv.WriteTimeout <= 0 || ends <= x.srv.WriteTimeout {
 		return
 	}
-	// A second more: these deadlines must never beat the call's own.
-	ends := time.Since(x.started) + timeout + time.Second
-	var c *http.ResponseController
-	if x.srv.ReadTimeout > 0 && ends > x.srv.ReadTimeout {
-		c = http.NewResponseController(x.w)
-		// Writers that can't do it are not on a connection, and have no deadline that could end.
-		_ = c.SetReadDeadline(time.Time{})
-	}
-	if ends += x.g.cfg.WriteTimeout; x.srv.WriteTimeout > 0 && ends > x.srv.WriteTimeout {
-		if c == nil {
-			c = http.NewResponseController(x.w)
-		}
-		_ = c.SetWriteDeadline(x.started.Add(ends))
-	}
+	// A writer that can't do it is not on a connection, and has no deadline that could end.
+	_ = http.NewResponseController(x.w).SetWriteDeadline(x.started.Add(ends))
 }
 
 // clientGone reports whether an error of a call comes from the client's own leaving.

@@ -98,7 +98,7 @@ func NewServer(g *Gateway, cfg ServerConfig) (*Server, error) {
 	s.http = &http.Server{
 		Handler: handler, Protocols: protocols, ConnContext: withGuard, MaxHeaderBytes: g.cfg.HeaderLimit,
 		ReadHeaderTimeout: cfg.ReadHeaderTimeout, ReadTimeout: cfg.ReadTimeout, IdleTimeout: cfg.IdleTimeout,
-		// The gateway puts it off for a call that lasts longer: see extendDeadlines.
+		// The gateway puts it off for a call that lasts longer: see extendDeadline.
 		WriteTimeout: cfg.ReadTimeout + g.cfg.Timeout + g.cfg.WriteTimeout,
 		ErrorLog:     log.New(&lineLogger{log: s.log, g: g}, "", 0),
 		TLSConfig:    tlsConfig, // for HTTP/2; the acceptor does the handshakes
