@@ -10,15 +10,17 @@ import (
 const maxBatch = 512
 
 // batcher is group commit without a timer: whatever is added while a flush is under way goes into the next one. A lone item
-// is flushed at once; under load the batches grow by themselves. One goroutine flushes, so order is kept.
+// is flushed at once; under load the batches grow by themselves. One flush goes on at a time, so order is kept.
 type batcher[T any] struct {
 	flush func([]T)
 
 	mu      sync.Mutex
 	pending []T
+	busy    bool // a flush is under way
 	wake    *sync.Cond
 	closed  bool
 	done    chan struct{}
+	single  [1]T // the batch of a caller that flushes its own; guarded by busy
 }
 
 // newBatcher starts the flusher. flush gets batches of 1 to maxBatch items and must not keep the slice.
@@ -37,9 +39,32 @@ func (b *batcher[T]) add(item T) bool {
 		return false
 	}
 	b.pending = append(b.pending, item)
-	first := len(b.pending) == 1
+	wake := len(b.pending) == 1 && !b.busy
 	b.mu.Unlock()
-	if first {
+	if wake {
+		b.wake.Signal()
+	}
+	return true
+}
+
+// addAlone is add for a caller that believes to be alone and has the time to wait for a flush: if nothing is queued or under
+// way it flushes its item itself, which saves a hand-over.
+func (b *batcher[T]) addAlone(item T) bool {
+	b.mu.Lock()
+	if b.busy || len(b.pending) > 0 || b.closed {
+		b.mu.Unlock()
+		return b.add(item)
+	}
+	b.busy = true
+	b.mu.Unlock()
+	b.single[0] = item
+	b.flush(b.single[:])
+	clear(b.single[:])
+	b.mu.Lock()
+	b.busy = false
+	wake := len(b.pending) > 0 || b.closed
+	b.mu.Unlock()
+	if wake {
 		b.wake.Signal()
 	}
 	return true
@@ -50,13 +75,14 @@ func (b *batcher[T]) run() {
 	var batch []T
 	for {
 		b.mu.Lock()
-		for len(b.pending) == 0 && !b.closed {
+		for b.busy || len(b.pending) == 0 && !b.closed {
 			b.wake.Wait()
 		}
 		if len(b.pending) == 0 {
 			b.mu.Unlock()
 			return
 		}
+		b.busy = true
 		b.mu.Unlock()
 		// Let the goroutines that are ready now add theirs: it costs a lone caller nothing and doubles the batches under load.
 		runtime.Gosched()
@@ -72,6 +98,9 @@ func (b *batcher[T]) run() {
 		if cap(batch) > 8*maxBatch {
 			batch = nil
 		}
+		b.mu.Lock()
+		b.busy = false
+		b.mu.Unlock()
 	}
 }
 

@@ -180,7 +180,7 @@ func (c *Client) call(ctx context.Context, req *Request) (*Response, error) {
 	c.cfg.Observer.CallStart(req.Stream, req.Function)
 	c.budget.earn()
 	for try, now := 0, start; ; try, now = try+1, time.Now() {
-		resp, e := c.once(ctx, &env, req.Key, now, deadline)
+		resp, e := c.once(ctx, req, &env, now, deadline)
 		t := Timing{Total: time.Since(start)}
 		if e == nil {
 			resp.Timing.Total = t.Total
@@ -224,12 +224,16 @@ func (c *Client) deadline(ctx context.Context, req *Request, now time.Time) time
 	return d
 }
 
+// patience is longer than any driver waits for a silent broker: only a call with more time than that publishes by itself,
+// for until then nothing can end it.
+const patience = 5 * time.Second
+
 // once publishes one request and waits.
-func (c *Client) once(ctx context.Context, env *wire.Envelope, key string, now, deadline time.Time) (*Response, *Error) {
+func (c *Client) once(ctx context.Context, req *Request, env *wire.Envelope, now, deadline time.Time) (*Response, *Error) {
 	if err := ctx.Err(); err != nil {
 		return nil, endOf(err, transport.OutcomeRejected)
 	}
-	waited, err := c.presence.check(ctx, env.Stream, now, deadline)
+	waited, err := c.presence.check(ctx, req.Stream, now, deadline)
 	if err != nil {
 		return nil, err
 	}
@@ -247,7 +251,8 @@ func (c *Client) once(ctx context.Context, env *wire.Envelope, key string, now, 
 		p.release()
 		return nil, &Error{Code: CodeAlreadyExists, Message: "a call with this id is in flight", Published: transport.OutcomeRejected}
 	}
-	if !c.pub.publish(p, env, key) {
+	alone := left > patience && c.calls.count.Load() == 1
+	if !c.pub.publish(p, env, req.Stream, req.Key, alone) {
 		p.release()
 		c.calls.take(p.id, DropLate)
 		return nil, errClientClosed()
@@ -294,7 +299,7 @@ func (c *Client) send(ctx context.Context, req *Request) (*Response, error) {
 	}
 	p := c.calls.newCall(env.ID, 0)
 	defer p.release()
-	if !c.pub.publish(p, &env, req.Key) {
+	if !c.pub.publish(p, &env, req.Stream, req.Key, false) {
 		p.release()
 		return nil, errClientClosed()
 	}

@@ -15,8 +15,9 @@ func (c *Client) envelope(ctx context.Context, req *Request, kind wire.Kind) (wi
 	if err := transport.CheckName(req.Stream); err != nil {
 		return wire.Envelope{}, invalid("Request.Stream: ", err)
 	}
+	// The stream is not repeated: a request's entry says where it is.
 	env := wire.Envelope{
-		Kind: kind, Attempt: 1, ID: req.ID, Stream: req.Stream, Function: req.Function, ContentType: req.ContentType,
+		Kind: kind, Attempt: 1, ID: req.ID, Function: req.Function, ContentType: req.ContentType,
 		Trace: req.Trace, TraceState: req.TraceState, IdempotencyKey: req.IdempotencyKey, Headers: req.Header, Body: req.Body,
 	}
 	if env.ID.IsZero() {

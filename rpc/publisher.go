@@ -69,10 +69,12 @@ func newPublisher(d transport.Driver, table *calls, o Observer) *publisher {
 	return p
 }
 
-// publish encodes env and queues it; c is held until its outcome is set. It reports false after close.
-func (p *publisher) publish(c *call, env *wire.Envelope, key string) bool {
+// publish encodes env and queues it; c is held until its outcome is set. alone: no other call is under way, and the caller
+// can wait as long as a broker may be silent. It reports false after close.
+func (p *publisher) publish(c *call, env *wire.Envelope, stream, key string, alone bool) bool {
 	f := encodeFrame(env)
-	if p.batch.add(outgoing{stream: env.Stream, key: key, call: c, oneWay: env.Kind == wire.KindSend, frame: f}) {
+	o := outgoing{stream: stream, key: key, call: c, oneWay: env.Kind == wire.KindSend, frame: f}
+	if alone && p.batch.addAlone(o) || !alone && p.batch.add(o) {
 		return true
 	}
 	f.release()

@@ -14,6 +14,8 @@ const (
 	// joinPause and receivePause are the waits after a failed attempt; the driver has its own back-off for reconnecting.
 	joinPause    = 250 * time.Millisecond
 	receivePause = 100 * time.Millisecond
+	// receiveYields bounds how often the receive loop steps back for handlers that have not begun yet.
+	receiveYields = 3
 	// cancelBatch is the most cancellations read at once.
 	cancelBatch = 256
 )
@@ -64,7 +66,12 @@ func (s *Server) receive(ctx context.Context) {
 			continue
 		}
 		// What was just received goes first: short handlers end before the next read, which then brings more at once.
-		runtime.Gosched()
+		for range receiveYields {
+			runtime.Gosched()
+			if s.runners.idleAgain() {
+				break
+			}
+		}
 		got, err := s.consumer.Receive(read, free, credits)
 		s.start(got)
 		if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {

@@ -37,6 +37,13 @@ func (r *runners) add(hs []*handling) {
 	r.mu.Unlock()
 }
 
+// idleAgain reports whether all that was queued has begun.
+func (r *runners) idleAgain() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.head == len(r.queue)
+}
+
 // wake brings one more runner, unless one is on its way already: that one will bring the next. Called with the lock.
 func (r *runners) wake() {
 	switch {

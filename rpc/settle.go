@@ -48,7 +48,11 @@ func (s *Server) settle(h *handling, verb transport.Verb) {
 }
 
 func (s *Server) queue(h *handling) {
-	if !s.settling.add(h) { // the server is closed: the entry comes back when its lease ends
+	add := s.settling.add
+	if s.slots.quiet() { // nothing else runs or comes: no batch would form
+		add = s.settling.addAlone
+	}
+	if !add(h) { // the server is closed: the entry comes back when its lease ends
 		s.done(h)
 	}
 }

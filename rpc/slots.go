@@ -204,6 +204,13 @@ func (s *slots) settled(n int) {
 	s.mu.Unlock()
 }
 
+// quiet reports whether no handler runs and nothing but one settlement is under way.
+func (s *slots) quiet() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inUse == 0 && s.unsettled <= 1
+}
+
 // busy returns how many handlers run and how many settlements wait.
 func (s *slots) busy() (running, unsettled int) {
 	s.mu.Lock()
