@@ -36,7 +36,13 @@ func (e *AuthError) Unwrap() error { return e.Err }
 
 func (x *exchange) unauthenticated(err error) {
 	p := &problem{status: http.StatusUnauthorized, code: "unauthenticated", message: "the request is not authenticated", challenge: "Bearer"}
-	if e, ok := errors.AsType[*AuthError](err); ok {
+	e, ok := errors.AsType[*AuthError](err)
+	if !ok || e.Status >= 500 { // not a client's fault, perhaps: an operator should know
+		x.g.warnings.Do(func() {
+			x.g.cfg.Logger.Warn("authenticating failed", "route", x.route.pattern, "request_id", x.requestID, "error", err)
+		})
+	}
+	if ok {
 		if e.Message != "" {
 			p.message = e.Message
 		}

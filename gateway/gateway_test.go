@@ -487,3 +487,25 @@ func TestReady(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// statusAuth refuses with a status of its own.
+type statusAuth int
+
+func (a statusAuth) Authenticate(*http.Request) (string, error) {
+	return "", &AuthError{Status: int(a), Message: "told", Err: errors.New("secret")}
+}
+
+func TestAuthErrorStatus(t *testing.T) {
+	for status, code := range map[statusAuth]string{401: "unauthenticated", 403: "permission_denied", 503: "unavailable", 0: "unauthenticated", 200: "unauthenticated"} {
+		g := newTestGateway(t, &fakeCaller{}, func(c *Config) { c.Auth = status })
+		w := do(g, "GET", "/posts", "")
+		want := int(status)
+		if want < 400 {
+			want = 401
+		}
+		d := problemOf(t, w.Body.Bytes())
+		if w.Code != want || d.Code != code || d.Message != "told" || (w.Header().Get("Retry-After") != "") != (want == 503) {
+			t.Errorf("%d: answered %d %v %+v", status, w.Code, w.Header(), d)
+		}
+	}
+}
