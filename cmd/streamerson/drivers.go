@@ -12,6 +12,7 @@ import (
 // more here.
 var registerDrivers = sync.OnceFunc(func() {
 	transport.Default.Register("mem", mem.Open)
-	transport.Default.Register("redis", redis.Open)
-	transport.Default.Register("rediss", redis.Open)
+	for _, scheme := range redis.Schemes {
+		transport.Default.Register(scheme, redis.Open)
+	}
 })
