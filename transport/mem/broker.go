@@ -12,7 +12,7 @@ import (
 
 // MaxBody is the largest message: more than any of the real brokers takes by default, small enough that a batch of them
 // fits into a laptop's memory.
-const MaxBody = 8 << 20
+const MaxBody = 16 << 20
 
 // Config has the settings of a broker. The zero value works.
 type Config struct {
