@@ -93,11 +93,13 @@ func TestPoisonBesideGoodTraffic(t *testing.T) {
 	var clean, beside []time.Duration
 	for range windows {
 		clean, beside = append(clean, window(false)), append(beside, window(true))
+		w.drained(30 * time.Second) // what poison left behind must not slow the windows without it
 	}
 	slices.Sort(clean)
 	slices.Sort(beside)
 	a, b := clean[windows/2], beside[windows/2]
-	t.Logf("p99 without poison %v, with %v: ratio of medians %.2f (%v; %v)", a, b, float64(b)/float64(a), clean, beside)
+	t.Logf("p99 without poison %v, with %v: ratio of medians %.2f, of the calmest windows %.2f (%v; %v)",
+		a, b, float64(b)/float64(a), float64(beside[0])/float64(clean[0]), clean, beside)
 	if b > 2*a+noise {
 		t.Errorf("p99 is %v beside poison, %v without", b, a)
 	}
