@@ -15,6 +15,9 @@ import (
 const (
 	// acceptRetry is the wait after an accept that failed, as for want of file descriptors.
 	acceptRetry = 50 * time.Millisecond
+	// freshGrace is how long a shutdown waits for the first request of a connection that was taken before: browsers open
+	// some that they may never use.
+	freshGrace = time.Second
 	// keepAlive finds connections whose peer is gone without a word.
 	keepAlive = 30 * time.Second
 )
@@ -59,8 +62,9 @@ type acceptor struct {
 	started    chan struct{} // closed by run
 	finished   chan struct{} // closed when run has ended
 
-	probing atomic.Bool // steerAway wants to know who comes
-	probed  sync.Map    // the addresses that came meanwhile
+	fresh   atomic.Int64 // HTTP/1 connections without a request yet
+	probing atomic.Bool  // steerAway wants to know who comes
+	probed  sync.Map     // the addresses that came meanwhile
 }
 
 func newAcceptor(ln net.Listener, t *tls.Config, cfg ServerConfig) *acceptor {
@@ -115,7 +119,7 @@ func (a *acceptor) take(c net.Conn) {
 		a.probed.Store(c.RemoteAddr().String(), true)
 	}
 	if a.tls == nil {
-		a.give(&guard{Conn: c})
+		a.give(a.watch(&guard{Conn: c}))
 		return
 	}
 	a.handshakes.Go(func() { a.handshake(c) })
@@ -133,7 +137,16 @@ func (a *acceptor) handshake(c net.Conn) {
 		a.give(t) // net/http knows HTTP/2 by the connection's type
 		return
 	}
-	a.give(&tlsGuard{guard: guard{Conn: t}, tls: t})
+	g := &tlsGuard{guard: guard{Conn: t}, tls: t}
+	a.watch(&g.guard)
+	a.give(g)
+}
+
+// watch counts a connection until its first request arrives.
+func (a *acceptor) watch(g *guard) *guard {
+	g.fresh = &a.fresh
+	a.fresh.Add(1)
+	return g
 }
 
 func (a *acceptor) give(c net.Conn) {
@@ -179,6 +192,14 @@ func (a *acceptor) stop(ctx context.Context) {
 	select {
 	case <-shaken:
 	case <-ctx.Done():
+	}
+}
+
+// settle waits until every connection that was taken has brought its first request to the handler: net/http drops, without
+// an answer, a request that it reads after its shutdown began. It gives up on those that say nothing for freshGrace.
+func (a *acceptor) settle(ctx context.Context) {
+	for end := time.Now().Add(freshGrace); a.fresh.Load() > 0 && ctx.Err() == nil && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
 	}
 }
 

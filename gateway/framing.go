@@ -15,6 +15,9 @@ import (
 // so chunks need no parsing.
 type guard struct {
 	net.Conn
+	fresh   *atomic.Int64 // the connections whose first request has not reached the handler
+	arrived atomic.Bool   // this one's has, or it is closed
+
 	state guardState
 	skip  int64 // bytes of the body that are still to come
 	line  [maxWatchedLine]byte
@@ -53,6 +56,18 @@ func (g *guard) Read(p []byte) (int, error) {
 		g.watch(p[:n])
 	}
 	return n, err
+}
+
+// arrive counts the connection as one that is in use.
+func (g *guard) arrive() {
+	if !g.arrived.Load() && !g.arrived.Swap(true) {
+		g.fresh.Add(-1)
+	}
+}
+
+func (g *guard) Close() error {
+	g.arrive()
+	return g.Conn.Close()
 }
 
 // CloseWrite lets net/http close gently, so that an answer is not lost with the rest of what the client sends.
@@ -148,6 +163,11 @@ func (g *tlsGuard) ConnectionState() tls.ConnectionState { return g.tls.Connecti
 
 type guardKey struct{}
 
+func guardOf(ctx context.Context) *guard {
+	g, _ := ctx.Value(guardKey{}).(*guard)
+	return g
+}
+
 // withGuard is a server's ConnContext.
 func withGuard(ctx context.Context, c net.Conn) context.Context {
 	switch c := c.(type) {
@@ -165,8 +185,8 @@ func (x *exchange) framingConflict() bool {
 	if x.r.ProtoMajor != 1 || !chunked && x.r.ProtoMinor > 0 {
 		return false
 	}
-	g, ok := x.r.Context().Value(guardKey{}).(*guard)
-	if !ok {
+	g := guardOf(x.r.Context())
+	if g == nil {
 		return false
 	}
 	v := g.verdict.Load()

@@ -160,6 +160,10 @@ func TestReloadIsAtomicAndKeepsCounts(t *testing.T) {
 	if g.InFlight() != 0 {
 		t.Errorf("%d slots are taken after all ended", g.InFlight())
 	}
+	go func() { <-entered }()
+	if w := do(g, "GET", "/slow", ""); w.Code != 200 {
+		t.Errorf("the route's slot was not given back: %d", w.Code)
+	}
 	if want := []string{"s", "n", "s"}; !slices.Equal(f.watch, want) {
 		t.Errorf("watched %v, want %v", f.watch, want)
 	}

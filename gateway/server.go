@@ -91,6 +91,13 @@ func NewServer(g *Gateway, cfg ServerConfig) (*Server, error) {
 	if cfg.Wrap != nil {
 		handler = cfg.Wrap(g)
 	}
+	inner := handler
+	handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c := guardOf(r.Context()); c != nil {
+			c.arrive()
+		}
+		inner.ServeHTTP(w, r)
+	})
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(tlsConfig != nil)
@@ -167,6 +174,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		}
 	}
 	s.accept.stop(ctx)
+	s.accept.settle(ctx)
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		n := s.g.InFlight()

@@ -354,6 +354,58 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
+// gated accepts nothing until its gate opens.
+type gated struct {
+	*net.TCPListener
+	gate chan struct{}
+}
+
+func (l *gated) Accept() (net.Conn, error) {
+	<-l.gate
+	return l.TCPListener.Accept()
+}
+
+// TestQueueIsServedBeforeClosing: closing a listener would reset the connections that wait in its queue.
+func TestQueueIsServedBeforeClosing(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow := &gated{ln.(*net.TCPListener), make(chan struct{})}
+	s, err := NewServer(newTestGateway(t, &fakeCaller{}, nil), ServerConfig{Listener: slow, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve() }()
+	<-s.accept.started
+	var conns []net.Conn
+	for range 5 {
+		c, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, _ = io.WriteString(c, "GET /posts HTTP/1.1\r\nHost: a\r\n\r\n")
+		conns = append(conns, c)
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.Shutdown(t.Context()) }()
+	<-s.accept.stopping
+	time.Sleep(20 * time.Millisecond) // the deadline that ends Accept is set right after
+	close(slow.gate)
+	for i, c := range conns {
+		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+		b, err := io.ReadAll(c)
+		if !strings.HasPrefix(string(b), "HTTP/1.1 200") || err != nil {
+			t.Errorf("connection %d got %q, %v", i, b, err)
+		}
+	}
+	if err := errors.Join(<-stopped, <-served); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestShutdownIsBounded(t *testing.T) {
 	entered := make(chan struct{})
 	f := &fakeCaller{answer: func(ctx context.Context, _ *rpc.Request) (*rpc.Response, error) {
