@@ -189,6 +189,9 @@ func (s *Server) answer(h *handling, resp *Response, err error) {
 		Kind: wire.KindReply, ID: h.req.ID, Attempt: uint16(min(h.delivery.Attempt, 1<<16-1)),
 		QueueMicros: saturatedMicros(h.req.Queued), HandlerMicros: saturatedMicros(h.took),
 	}
+	if err == nil && resp != nil && (resp.Status < 0 || resp.Status > 999) {
+		err = &Error{Code: CodeInternal, Message: "the handler's status " + strconv.Itoa(resp.Status) + " is not an HTTP status", Origin: OriginRuntime}
+	}
 	if err != nil {
 		setError(&env, err)
 	} else if resp != nil {

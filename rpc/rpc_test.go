@@ -156,8 +156,9 @@ func TestErrors(t *testing.T) {
 		"coded": func(context.Context, *rpc.Request) (*rpc.Response, error) {
 			return nil, &rpc.Error{Code: rpc.CodeAlreadyExists, Message: "taken", Origin: rpc.OriginHandler, RetryAfter: 3 * time.Second}
 		},
-		"panic": func(context.Context, *rpc.Request) (*rpc.Response, error) { panic("boom") },
-		"empty": func(context.Context, *rpc.Request) (*rpc.Response, error) { return nil, nil },
+		"panic":  func(context.Context, *rpc.Request) (*rpc.Response, error) { panic("boom") },
+		"status": func(context.Context, *rpc.Request) (*rpc.Response, error) { return &rpc.Response{Status: 65_736}, nil },
+		"empty":  func(context.Context, *rpc.Request) (*rpc.Response, error) { return nil, nil },
 	})
 	_, err := w.call("plain", "")
 	if e := wantCode(t, err, rpc.CodeInternal); e.Message != "disk on fire" || e.Origin != rpc.OriginHandler {
@@ -171,6 +172,8 @@ func TestErrors(t *testing.T) {
 	if e := wantCode(t, err, rpc.CodeInternal); e.Origin != rpc.OriginRuntime {
 		t.Errorf("a panic reads as the handler's word: %+v", e)
 	}
+	_, err = w.call("status", "") // 200 in 16 bits
+	wantCode(t, err, rpc.CodeInternal)
 	_, err = w.call("missing", "")
 	if e := wantCode(t, err, rpc.CodeUnimplemented); e.Origin != rpc.OriginRuntime {
 		t.Errorf("%+v", e)
