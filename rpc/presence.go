@@ -16,6 +16,8 @@ const (
 	presenceIdle = 10 * time.Second
 	// presenceAsk bounds one count: a broker that doesn't answer is the publisher's business.
 	presenceAsk = time.Second
+	// presenceFresh is how old a count may be to refuse a call by: a worker that has just come must not be overlooked.
+	presenceFresh = 20 * time.Millisecond
 )
 
 // presence knows which streams have live workers, by sampling, so that a call to a dead stream fails at once and a call to a
@@ -36,7 +38,8 @@ type served struct {
 	mu      sync.Mutex
 	known   bool
 	since   time.Time     // when live became false
-	changed chan struct{} // closed at the next change
+	asked   time.Time     // when it was counted last
+	counted chan struct{} // closed at the next count
 }
 
 func newPresence(d transport.Driver, group string, wait time.Duration) *presence {
@@ -46,19 +49,24 @@ func newPresence(d transport.Driver, group string, wait time.Duration) *presence
 func (p *presence) get(stream string, now time.Time) *served {
 	v, ok := p.streams.Load(stream)
 	if !ok {
-		v, ok = p.streams.LoadOrStore(stream, &served{changed: make(chan struct{})})
+		v, ok = p.streams.LoadOrStore(stream, &served{counted: make(chan struct{})})
 	}
 	s := v.(*served)
 	if u := now.Unix(); s.used.Load() != u {
 		s.used.Store(u)
 	}
 	if !ok {
-		select {
-		case p.kick <- struct{}{}:
-		default:
-		}
+		p.now()
 	}
 	return s
+}
+
+// now has the sampler count at once.
+func (p *presence) now() {
+	select {
+	case p.kick <- struct{}{}:
+	default:
+	}
 }
 
 // check returns nil when a worker serves the stream or nobody can tell, after waiting for one as long as it is worth it.
@@ -74,16 +82,19 @@ func (p *presence) check(ctx context.Context, stream string, now, deadline time.
 	defer t.Stop()
 	for {
 		s.mu.Lock()
-		live, known, since, changed := s.live.Load(), s.known, s.since, s.changed
+		live, known, since, asked, counted := s.live.Load(), s.known, s.since, s.asked, s.counted
 		s.mu.Unlock()
 		if live {
 			return true, nil
 		}
 		if known && time.Since(since) >= p.wait {
-			return true, noWorker(stream)
+			if time.Since(asked) <= presenceFresh {
+				return true, noWorker(stream)
+			}
+			p.now()
 		}
 		select {
-		case <-changed:
+		case <-counted:
 		case <-t.C:
 			if !known { // the broker does not answer: let the publish find out
 				return true, nil
@@ -108,6 +119,9 @@ func (p *presence) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-p.kick:
+			if !sleep(ctx, presenceFresh/4) { // many calls may ask
+				return
+			}
 		case <-t.C:
 		}
 		idle := time.Now().Add(-presenceIdle).Unix()
@@ -124,6 +138,7 @@ func (p *presence) run(ctx context.Context) {
 }
 
 func (p *presence) sample(ctx context.Context, stream string, s *served) {
+	start := time.Now()
 	ask, cancel := context.WithTimeout(ctx, presenceAsk)
 	lag, err := p.d.Lag(ask, stream, p.group)
 	cancel()
@@ -133,14 +148,11 @@ func (p *presence) sample(ctx context.Context, stream string, s *served) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.known && s.live.Load() == live {
-		return
+	if !live && (!s.known || s.live.Load()) {
+		s.since = start
 	}
-	s.known = true
+	s.known, s.asked = true, start
 	s.live.Store(live)
-	if !live {
-		s.since = time.Now()
-	}
-	close(s.changed)
-	s.changed = make(chan struct{})
+	close(s.counted)
+	s.counted = make(chan struct{})
 }

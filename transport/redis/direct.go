@@ -21,7 +21,7 @@ const (
 	maxKept = 1 << 20
 	// idleCheck is how long a connection was unused when it is worth looking whether the peer has closed it: then nothing is
 	// sent, and the outcome is a certain rejection.
-	idleCheck = 20 * time.Millisecond
+	idleCheck = time.Millisecond
 )
 
 // direct has a link's buffers.
