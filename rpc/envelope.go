@@ -37,7 +37,7 @@ func (c *Client) envelope(ctx context.Context, req *Request, kind wire.Kind) (wi
 	}
 	if limit := c.d.Capabilities().MaxBody - deadHeadroom; wire.Size(&env) > limit {
 		return env, &Error{
-			Code: CodeInvalidArgument, Published: transport.OutcomeRejected,
+			Code: CodeInvalidArgument, Published: transport.OutcomeRejected, Err: &transport.Error{Code: transport.CodeTooLarge, Op: "publish", Stream: req.Stream},
 			Message: "the request is larger than the transport takes; at most " + strconv.Itoa(limit) + " bytes with its headers",
 		}
 	}

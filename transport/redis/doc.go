@@ -45,6 +45,6 @@
 // only used on lanes.
 //
 // A consumer's name in Redis ends with its lease ("NAME@3000ms"), so that others know when what it holds is free. Release with
-// a delay isn't possible (XCLAIM only makes entries older), and is refused. A lane is capped with the
-// first message of each pipeline: it may hold a pipeline's worth more.
+// a delay isn't possible (XCLAIM only makes entries older), and is refused. A lane is capped exactly,
+// by the last of the messages that are published to it together.
 package redis

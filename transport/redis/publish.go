@@ -30,11 +30,12 @@ type batch struct {
 	op   string
 	adds []pending
 	cmds []goredis.Cmder
-	lane string // the key of the last lane
 }
 
 type pending struct {
-	add    *xadd
+	add    *xadd  // nil, for a lane, until it is known what follows
+	lane   string // the lane's key
+	maxLen int64
 	msg    *transport.Message
 	result *transport.Result
 	st     *streamState
@@ -68,13 +69,7 @@ func (b *batch) add(ctx context.Context, m *transport.Message, r *transport.Resu
 			*r = rejected(failMsg(transport.CodeInvalid, b.op, m.Stream, "this is not a lane's address"))
 			return
 		}
-		// The cap is asked for once for a run of messages to a lane: with each it costs Redis a twentieth of a call.
-		add := newStreamAdd
-		if b.lane != key {
-			b.lane = key
-			add = func(key string, body []byte) *xadd { return newLaneAdd(key, maxLen, body) }
-		}
-		b.adds = append(b.adds, pending{add: add(key, m.Body), msg: m, result: r})
+		b.adds = append(b.adds, pending{lane: key, maxLen: maxLen, msg: m, result: r})
 		return
 	}
 	st := b.d.stream(m.Stream)
@@ -95,6 +90,7 @@ func (b *batch) add(ctx context.Context, m *transport.Message, r *transport.Resu
 
 // send runs the pipelines one after the other: order is kept, and after a broken one the rest is not sent.
 func (b *batch) send(ctx context.Context) {
+	b.addLanes()
 	var broken error
 	for rest := b.adds; len(rest) > 0; {
 		n, size := 0, 0
@@ -115,6 +111,20 @@ func (b *batch) send(ctx context.Context) {
 			if _, ok := errors.AsType[*errNotSent](err); !ok {
 				broken = &errNotSent{err}
 			}
+		}
+	}
+}
+
+// addLanes makes the commands for lanes. The cap goes with the last of a run of messages to one lane: with each it costs
+// Redis a twentieth of a call.
+func (b *batch) addLanes() {
+	for i := range b.adds {
+		switch p := &b.adds[i]; {
+		case p.lane == "":
+		case i+1 < len(b.adds) && b.adds[i+1].lane == p.lane:
+			p.add = newStreamAdd(p.lane, p.msg.Body)
+		default:
+			p.add = newLaneAdd(p.lane, p.maxLen, p.msg.Body)
 		}
 	}
 }
@@ -220,6 +230,6 @@ func (b *batch) free() {
 	}
 	clear(b.adds)
 	clear(b.cmds)
-	b.adds, b.cmds, b.lane = b.adds[:0], b.cmds[:0], ""
+	b.adds, b.cmds = b.adds[:0], b.cmds[:0]
 	b.d.batches.Put(b)
 }
