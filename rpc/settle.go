@@ -34,25 +34,25 @@ func (h *handling) adopt(d *transport.Delivery) {
 // settle frees the slot and queues the settlement that h describes.
 func (s *Server) settle(h *handling, verb transport.Verb) {
 	h.verb = verb
-	if !h.slotless {
-		s.slots.free(h.stream)
-	}
+	quiet := !h.slotless && s.slots.free(h.stream)
 	// After a stop (SIGSTOP, a sleeping machine) the lease may be gone without anybody having noticed: ask first.
-	if h.toLane() && s.caps.Extend && time.Since(h.received) > s.cfg.Lease && s.leases.age(h, time.Now()) > s.cfg.Lease && !s.stillOurs(h) {
+	if h.toLane() && s.caps.Extend && h.started.Sub(h.received)+h.took > s.cfg.Lease && s.leases.age(h, time.Now()) > s.cfg.Lease && !s.stillOurs(h) {
 		s.lost(h)
 		h.ran = false
 		s.done(h)
+		return
+	}
+	if quiet { // nothing else runs or comes: no batch would form
+		if !s.settling.addAlone(h) {
+			s.done(h)
+		}
 		return
 	}
 	s.queue(h)
 }
 
 func (s *Server) queue(h *handling) {
-	add := s.settling.add
-	if s.slots.quiet() { // nothing else runs or comes: no batch would form
-		add = s.settling.addAlone
-	}
-	if !add(h) { // the server is closed: the entry comes back when its lease ends
+	if !s.settling.add(h) { // the server is closed: the entry comes back when its lease ends
 		s.done(h)
 	}
 }

@@ -163,8 +163,9 @@ func (s *slots) take(now time.Time, hs []*handling) {
 	s.mu.Unlock()
 }
 
-// free gives a slot back when its handler has ended; its settlement still counts until settled.
-func (s *slots) free(st *streamState) {
+// free gives a slot back when its handler has ended; its settlement still counts until settled. quiet: no other handler
+// runs, and no other settlement is under way.
+func (s *slots) free(st *streamState) (quiet bool) {
 	s.mu.Lock()
 	st.inUse--
 	s.inUse--
@@ -189,7 +190,9 @@ func (s *slots) free(st *streamState) {
 		}
 	}
 	s.signal(must)
+	quiet = s.inUse == 0 && s.unsettled == 1
 	s.mu.Unlock()
+	return quiet
 }
 
 // settled counts n settlements that have ended.
@@ -202,13 +205,6 @@ func (s *slots) settled(n int) {
 		s.signal(false)
 	}
 	s.mu.Unlock()
-}
-
-// quiet reports whether no handler runs and nothing but one settlement is under way.
-func (s *slots) quiet() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.inUse == 0 && s.unsettled <= 1
 }
 
 // busy returns how many handlers run and how many settlements wait.
