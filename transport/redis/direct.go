@@ -3,7 +3,6 @@ package redis
 import (
 	"io"
 	"strconv"
-	"syscall"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -316,24 +315,4 @@ func (d *direct) fill(conn *watchedConn, start, pos *int, need int) error {
 		}
 	}
 	return nil
-}
-
-// peerClosed looks, without waiting, whether the peer has closed the connection or sent what nobody asked for.
-func (c *watchedConn) peerClosed() bool {
-	sc, ok := c.Conn.(syscall.Conn)
-	if !ok { // TLS: the bytes that wait can't be told apart
-		return false
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return true
-	}
-	closed := false
-	err = raw.Read(func(fd uintptr) bool {
-		var b [1]byte
-		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		closed = n > 0 || err == nil || err != syscall.EAGAIN && err != syscall.EINTR
-		return true
-	})
-	return closed || err != nil
 }

@@ -1,0 +1,7 @@
+//go:build !unix
+
+package redis
+
+// peerClosed can't look without waiting here: a connection that the peer has closed is found out by writing to it, and then
+// the outcome is unknown instead of a certain rejection.
+func (c *watchedConn) peerClosed() bool { return false }
