@@ -7,6 +7,7 @@ import (
 
 // registerDrivers is the one place that knows which brokers this program can speak to.
 func registerDrivers(r *transport.Registry) {
-	r.Register("redis", redis.Open)
-	r.Register("rediss", redis.Open)
+	for _, scheme := range redis.Schemes {
+		r.Register(scheme, redis.Open)
+	}
 }
