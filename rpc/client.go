@@ -336,7 +336,8 @@ func (c *Client) Watch(stream string) {
 	}
 }
 
-// Close stops new calls, waits for those in flight until ctx ends, and detaches the lane.
+// Close stops new calls, waits for those in flight until ctx ends, and detaches the lane. Calls that wait even then fail with
+// CodeUnavailable.
 func (c *Client) Close(ctx context.Context) error {
 	if c.closing.Swap(true) {
 		return nil
@@ -351,5 +352,6 @@ func (c *Client) Close(ctx context.Context) error {
 	c.stop()
 	err := c.lane.Close(ctx)
 	c.loops.Wait()
+	c.calls.endAll()
 	return err
 }

@@ -211,3 +211,17 @@ func (t *calls) expire(now int64) {
 		s.mu.Unlock()
 	}
 }
+
+// endAll ends the calls that still wait when the client is closed: neither a reply nor the sweeper will.
+func (t *calls) endAll() {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		for k, c := range s.waiting {
+			s.end(k, c, DropLate)
+			c.err = &Error{Code: CodeUnavailable, Message: "the client was closed before the reply came", Published: c.publishOutcome()}
+			c.ready <- struct{}{} // as in expire
+		}
+		s.mu.Unlock()
+	}
+}

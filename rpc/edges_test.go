@@ -1,0 +1,52 @@
+package rpc_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/streamerson/streamerson/rpc"
+	"github.com/streamerson/streamerson/transport"
+	"github.com/streamerson/streamerson/transport/mem"
+)
+
+// unserved is a client of a stream that nobody serves, and its driver.
+func unserved(t *testing.T) (*rpc.Client, *mem.Driver) {
+	t.Helper()
+	d := mem.New()
+	c, err := rpc.NewClient(t.Context(), d, rpc.ClientConfig{NoWorkerWait: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Ensure(t.Context(), []transport.StreamSpec{{Stream: "s"}}); err != nil {
+		t.Fatal(err)
+	}
+	return c, d
+}
+
+func TestCloseEndsCallsThatItNoLongerWaitsFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, d := unserved(t)
+		ended := make(chan error, 1)
+		go func() {
+			_, err := c.Call(context.Background(), &rpc.Request{Stream: "s", Timeout: time.Minute})
+			ended <- err
+		}()
+		synctest.Wait()
+		end, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_ = c.Close(end) // ctx has ended when the lane is closed
+		select {
+		case err := <-ended:
+			if e := wantCode(t, err, rpc.CodeUnavailable); e.Published != transport.OutcomeAccepted {
+				t.Errorf("published: %v, want accepted", e.Published)
+			}
+		case <-time.After(2 * time.Minute):
+			t.Error("the call outlives its client and its deadline")
+		}
+		if err := d.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
