@@ -254,7 +254,7 @@ func (c *Client) once(ctx context.Context, req *Request, env *wire.Envelope, now
 	alone := left > patience && c.calls.count.Load() == 1
 	if !c.pub.publish(p, env, req.Stream, req.Key, alone) {
 		p.release()
-		c.calls.take(p.id, DropLate)
+		c.calls.leave(p, DropLate)
 		return nil, errClientClosed()
 	}
 	if done := ctx.Done(); done != nil {
@@ -271,7 +271,7 @@ func (c *Client) once(ctx context.Context, req *Request, env *wire.Envelope, now
 
 // abandon ends a call whose caller doesn't wait any longer, unless its reply is here at this very moment.
 func (c *Client) abandon(p *call, why error, start time.Time) (*Response, *Error) {
-	if c.calls.take(p.id, DropLate) == nil {
+	if !c.calls.leave(p, DropLate) {
 		<-p.ready
 		return c.finish(p, start)
 	}

@@ -50,3 +50,41 @@ func TestCloseEndsCallsThatItNoLongerWaitsFor(t *testing.T) {
 		}
 	})
 }
+
+func TestAnEndedCallTakesNoOtherOfItsID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, d := unserved(t)
+		d.Broker().FailPublishes("s", 1, mem.Fault{Outcome: transport.OutcomeRejected, Code: transport.CodeFull})
+		resume := d.Broker().Pause()
+		id := rpc.NewID()
+		call := func(ctx context.Context) <-chan error {
+			ended := make(chan error, 1)
+			go func() {
+				_, err := c.Call(ctx, &rpc.Request{ID: id, Stream: "s", Timeout: time.Second})
+				ended <- err
+			}()
+			synctest.Wait()
+			return ended
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		first := call(ctx)
+		cancel()
+		wantCode(t, <-first, rpc.CodeCanceled)
+		second := call(context.Background())
+		resume() // now the first one's publish is refused
+		select {
+		case err := <-second:
+			wantCode(t, err, rpc.CodeDeadlineExceeded)
+		case <-time.After(time.Minute):
+			t.Error("the second call never ends")
+		}
+		end, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if err := c.Close(end); err != nil {
+			t.Error(err)
+		}
+		if err := d.Close(end); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -144,6 +144,18 @@ func (t *calls) take(id ID, why ReplyDrop) *call {
 	return c
 }
 
+// leave takes c out unless somebody has ended it. Not by its id: when the caller chose that, another call may bear it by now.
+func (t *calls) leave(c *call, why ReplyDrop) bool {
+	s, k := t.shard(c.id), half(c.id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting[k] != c {
+		return false
+	}
+	s.end(k, c, why)
+	return true
+}
+
 func (s *callShard) end(k uint64, c *call, why ReplyDrop) {
 	delete(s.waiting, k)
 	s.recent[s.next] = endedCall{c.id, why}

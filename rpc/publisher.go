@@ -148,7 +148,7 @@ func (p *publisher) outcome(o outgoing, r transport.Result, now int64) {
 		return
 	}
 	// An unknown outcome ends nothing: the request may be stored, and its reply may come until the deadline.
-	if r.Outcome == transport.OutcomeRejected && p.table.take(c.id, DropUnknown) != nil {
+	if r.Outcome == transport.OutcomeRejected && p.table.leave(c, DropUnknown) {
 		c.err = fromTransport(r.Err, r.Outcome)
 		c.ready <- struct{}{}
 	}
