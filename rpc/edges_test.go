@@ -88,3 +88,19 @@ func TestAnEndedCallTakesNoOtherOfItsID(t *testing.T) {
 		}
 	})
 }
+
+type nilError struct{ text string }
+
+func (e *nilError) Error() string { return e.text }
+
+func TestNilPointerAsErrorIsAPanicOfTheHandler(t *testing.T) {
+	w := newWorld(t, rpc.ClientConfig{})
+	w.serve(rpc.ServerConfig{}, map[string]rpc.Handler{
+		"ours":   func(context.Context, *rpc.Request) (*rpc.Response, error) { var e *rpc.Error; return nil, e },
+		"theirs": func(context.Context, *rpc.Request) (*rpc.Response, error) { var e *nilError; return nil, e },
+	})
+	for _, f := range []string{"ours", "theirs"} {
+		_, err := w.call(f, "")
+		wantCode(t, err, rpc.CodeInternal)
+	}
+}

@@ -133,7 +133,10 @@ func (s *Server) invoke(f Handler, h *handling) (resp *Response, err error) {
 			})
 		}
 	}()
-	return f(h, &h.req)
+	if resp, err = f(h, &h.req); err != nil {
+		_ = err.Error() // a nil pointer in it panics here, where it can be caught, and not where the reply is made
+	}
+	return resp, err
 }
 
 // conclude decides what becomes of a request whose handler has returned.
