@@ -2,6 +2,8 @@ package rpc_test
 
 import (
 	"context"
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,10 +99,41 @@ func TestNilPointerAsErrorIsAPanicOfTheHandler(t *testing.T) {
 	w := newWorld(t, rpc.ClientConfig{})
 	w.serve(rpc.ServerConfig{}, map[string]rpc.Handler{
 		"ours":   func(context.Context, *rpc.Request) (*rpc.Response, error) { var e *rpc.Error; return nil, e },
+		"wrapped": func(context.Context, *rpc.Request) (*rpc.Response, error) {
+			var e *rpc.Error
+			return nil, fmt.Errorf("nothing: %w", e) // fmt does not panic
+		},
 		"theirs": func(context.Context, *rpc.Request) (*rpc.Response, error) { var e *nilError; return nil, e },
 	})
-	for _, f := range []string{"ours", "theirs"} {
+	for _, f := range []string{"ours", "wrapped", "theirs"} {
 		_, err := w.call(f, "")
 		wantCode(t, err, rpc.CodeInternal)
 	}
+}
+
+func TestIdleSlotsAreLentWhileNoHandlerEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, rpc.ClientConfig{})
+		var running atomic.Int32
+		w.serve(rpc.ServerConfig{Slots: 4, Streams: []rpc.StreamConfig{{Name: "image", Min: 3, Lend: true}, {Name: "short", Min: 1}}}, map[string]rpc.Handler{
+			"quick": func(context.Context, *rpc.Request) (*rpc.Response, error) { return nil, nil },
+			"slow": func(context.Context, *rpc.Request) (*rpc.Response, error) {
+				running.Add(1)
+				time.Sleep(15 * time.Second)
+				return nil, nil
+			},
+		})
+		if _, err := w.client.Call(t.Context(), &rpc.Request{Stream: "image", Function: "quick"}); err != nil {
+			t.Fatal(err)
+		}
+		for range 4 {
+			if err := w.client.Send(t.Context(), &rpc.Request{Stream: "short", Function: "slow"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(2 * time.Second)
+		if n := running.Load(); n != 4 {
+			t.Errorf("%d of 4 run, and image's reserved slots are idle", n)
+		}
+	})
 }

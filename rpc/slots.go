@@ -45,6 +45,7 @@ type slots struct {
 	changed   chan struct{} // gets a token when credit may have grown
 	wake      func()        // ends the blocked Receive
 	credits   []transport.Credit
+	lend      *time.Timer // asks anew when reserved slots may be lent; nil until needed
 }
 
 func newSlots(total int, streams []StreamConfig, o Observer) *slots {
@@ -120,7 +121,35 @@ func (s *slots) credit(wake func()) (int, []transport.Credit) {
 		}
 		s.credits = append(s.credits, transport.Credit{Stream: st.cfg.Name, Max: st.offer, Own: min(own, st.offer)})
 	}
+	if s.starved > 0 {
+		s.lendLater(now)
+	}
 	return free, s.credits
+}
+
+// lendLater has the Receive that follows end when the next quiet stream's reserved slots may be lent: while no handler ends,
+// nothing else would tell the streams that are left out of it.
+func (s *slots) lendLater(now time.Time) {
+	next := time.Duration(-1)
+	for _, st := range s.streams {
+		if !st.cfg.Lend || st.cfg.Min == 0 || st.inUse > 0 {
+			continue
+		}
+		if left := lendIdle - now.Sub(st.last); left >= 0 && (next < 0 || left < next) {
+			next = left
+		}
+	}
+	switch {
+	case next < 0:
+	case s.lend != nil:
+		s.lend.Reset(next + 1)
+	default:
+		s.lend = time.AfterFunc(next+1, func() {
+			s.mu.Lock()
+			s.signal(true)
+			s.mu.Unlock()
+		})
+	}
 }
 
 // room is how many slots are free, and how many of them are not reserved.
