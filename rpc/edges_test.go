@@ -98,7 +98,7 @@ func (e *nilError) Error() string { return e.text }
 func TestNilPointerAsErrorIsAPanicOfTheHandler(t *testing.T) {
 	w := newWorld(t, rpc.ClientConfig{})
 	w.serve(rpc.ServerConfig{}, map[string]rpc.Handler{
-		"ours":   func(context.Context, *rpc.Request) (*rpc.Response, error) { var e *rpc.Error; return nil, e },
+		"ours": func(context.Context, *rpc.Request) (*rpc.Response, error) { var e *rpc.Error; return nil, e },
 		"wrapped": func(context.Context, *rpc.Request) (*rpc.Response, error) {
 			var e *rpc.Error
 			return nil, fmt.Errorf("nothing: %w", e) // fmt does not panic

@@ -84,6 +84,9 @@ func CodeOf(err error) Code {
 		return CodeOK
 	}
 	if e, ok := errors.AsType[*Error](err); ok {
+		if e == nil { // errors.Is would unwrap it
+			return CodeUnknown
+		}
 		return e.Code
 	}
 	switch {

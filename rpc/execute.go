@@ -221,7 +221,7 @@ const maxErrorText = 1024
 
 func setError(env *wire.Envelope, err error) {
 	e, ok := errors.AsType[*Error](err)
-	if !ok {
+	if !ok || e == nil {
 		e = &Error{Code: answerCode(err), Message: err.Error(), Origin: OriginHandler}
 	}
 	env.Code, env.Message, env.Headers = e.Code, e.Message, e.Header
