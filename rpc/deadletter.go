@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
@@ -9,7 +10,8 @@ import (
 )
 
 // The diagnostics headers of a dead letter. Its body is the frame as it was read: publishing that to DeadHeaderStream again
-// is a replay.
+// is a replay. (A frame within 4 KiB of what the transport takes, which no client of this system sends, is cut; the error's
+// text says so.)
 const (
 	DeadHeaderCause    = HeaderPrefix + "dead-cause"    // a DeadCause
 	DeadHeaderError    = HeaderPrefix + "dead-error"    // the last error's text, at most 1 KiB
@@ -63,6 +65,12 @@ func (s *Server) bury(h *handling, answer *Error, cause DeadCause, text string) 
 
 // entomb makes the dead letter h's reply, so that the ack follows its acceptance.
 func (s *Server) entomb(h *handling, cause DeadCause, text string) {
+	body := h.delivery.Body
+	if limit := max(s.caps.MaxBody-deadHeadroom, 0); len(body) > limit {
+		// It came from a stranger: a client of ours sends no such frame. Whole it would be refused for ever.
+		text = fmt.Sprintf("the frame is cut from %d to %d bytes; %s", len(body), limit, text)
+		body = body[:limit]
+	}
 	if len(text) > maxErrorText {
 		text = text[:maxErrorText]
 	}
@@ -71,7 +79,7 @@ func (s *Server) entomb(h *handling, cause DeadCause, text string) {
 		function = function[:maxErrorText]
 	}
 	env := wire.Envelope{
-		Kind: wire.KindDead, ID: h.req.ID, Function: function, Attempt: uint16(min(h.delivery.Attempt, 1<<16-1)), Body: h.delivery.Body,
+		Kind: wire.KindDead, ID: h.req.ID, Function: function, Attempt: uint16(min(h.delivery.Attempt, 1<<16-1)), Body: body,
 		Headers: Header{
 			{Name: DeadHeaderCause, Value: string(cause)}, {Name: DeadHeaderError, Value: text},
 			{Name: DeadHeaderStream, Value: h.delivery.Stream}, {Name: DeadHeaderGroup, Value: s.cfg.Group},

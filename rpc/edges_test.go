@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -135,5 +136,43 @@ func TestIdleSlotsAreLentWhileNoHandlerEnds(t *testing.T) {
 		if n := running.Load(); n != 4 {
 			t.Errorf("%d of 4 run, and image's reserved slots are idle", n)
 		}
+	})
+}
+
+// inject publishes a frame as it is.
+func (w *world) inject(frame []byte) {
+	w.t.Helper()
+	var r [1]transport.Result
+	w.d.Publish(w.t.Context(), []transport.Message{{Stream: "s", Body: frame}}, r[:])
+	if r[0].Err != nil {
+		w.t.Fatal(r[0].Err)
+	}
+}
+
+// dead returns the only dead letter.
+func (w *world) dead() *rpc.DeadLetter {
+	w.t.Helper()
+	time.Sleep(time.Second)
+	dead, err := w.d.Browse(w.t.Context(), rpc.DeadStream("s"), "", 10)
+	if err != nil || len(dead) != 1 {
+		w.t.Fatalf("%d dead letters, %v", len(dead), err)
+	}
+	l, err := rpc.ParseDeadLetter(dead[0].Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return l
+}
+
+func TestFrameThatFillsTheTransportIsDeadLettered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, rpc.ClientConfig{})
+		stop := w.serve(rpc.ServerConfig{}, map[string]rpc.Handler{"f": echo})
+		w.inject(make([]byte, mem.MaxBody))
+		l := w.dead()
+		if text := l.Header.Get(rpc.DeadHeaderError); len(l.Frame) < mem.MaxBody-8192 || !strings.Contains(text, "cut from 16777216") {
+			t.Errorf("%d bytes, %s", len(l.Frame), text)
+		}
+		stop()
 	})
 }
