@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/streamerson/streamerson/rpc"
+	"github.com/streamerson/streamerson/rpc/wire"
 	"github.com/streamerson/streamerson/transport"
 	"github.com/streamerson/streamerson/transport/mem"
 )
@@ -174,5 +175,16 @@ func TestFrameThatFillsTheTransportIsDeadLettered(t *testing.T) {
 			t.Errorf("%d bytes, %s", len(l.Frame), text)
 		}
 		stop()
+	})
+}
+
+func TestFrameWithoutIDIsNotAckedAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, rpc.ClientConfig{})
+		w.serve(rpc.ServerConfig{}, map[string]rpc.Handler{"f": echo})
+		w.inject(wire.Append(nil, &wire.Envelope{Kind: wire.KindSend, Function: "f", Attempt: 1}))
+		if l := w.dead(); l.Header.Get(rpc.DeadHeaderCause) != string(rpc.DeadUndecodable) {
+			t.Errorf("%+v", l)
+		}
 	})
 }

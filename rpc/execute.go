@@ -29,6 +29,9 @@ func (s *Server) run(h *handling) {
 	}
 	h.fill(&env)
 	switch {
+	case env.ID.IsZero(): // all such would be taken for one request
+		s.bury(h, nil, DeadUndecodable, "the frame has no id")
+		return
 	case env.Kind != wire.KindRequest && env.Kind != wire.KindSend:
 		s.bury(h, nil, DeadWrongKind, "a "+env.Kind.String()+" frame on a request stream")
 		return
