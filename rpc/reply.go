@@ -113,7 +113,7 @@ func (c *Client) finish(p *call, start time.Time) (*Response, *Error) {
 }
 
 func budgetMillis(d time.Duration) uint32 {
-	return uint32(min(max((d+time.Millisecond-1)/time.Millisecond, 1), math.MaxUint32))
+	return uint32(min(max((d-1)/time.Millisecond+1, 1), math.MaxUint32)) // rounded up, without going beyond the largest Duration
 }
 
 func saturatedMicros(d time.Duration) uint32 {
