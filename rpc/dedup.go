@@ -106,6 +106,16 @@ func (d *dedup) end(hs ...*handling) {
 	}
 }
 
+// forsake takes h out before it is given back.
+func (d *dedup) forsake(h *handling) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if h.known && d.running[half(h.req.ID)] == h {
+		delete(d.running, half(h.req.ID))
+	}
+	h.known = false
+}
+
 // cancel returns the handling that runs under id, or remembers the id for when it comes.
 func (d *dedup) cancel(id ID) *handling {
 	d.mu.Lock()

@@ -2,6 +2,7 @@ package rpc_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -185,6 +186,59 @@ func TestFrameWithoutIDIsNotAckedAway(t *testing.T) {
 		w.inject(wire.Append(nil, &wire.Envelope{Kind: wire.KindSend, Function: "f", Attempt: 1}))
 		if l := w.dead(); l.Header.Get(rpc.DeadHeaderCause) != string(rpc.DeadUndecodable) {
 			t.Errorf("%+v", l)
+		}
+	})
+}
+
+// slowAnswer is a driver whose consumers' Settle takes a while to return after the broker has done it.
+type slowAnswer struct {
+	*mem.Driver
+	settle func()
+}
+
+type slowConsumer struct {
+	transport.Consumer
+	settle func()
+}
+
+func (d slowAnswer) Join(ctx context.Context, sub transport.Subscription) (transport.Consumer, error) {
+	c, err := d.Driver.Join(ctx, sub)
+	return slowConsumer{c, d.settle}, err
+}
+
+func (c slowConsumer) Settle(ctx context.Context, batch []transport.Settlement, errs []error) {
+	c.Consumer.Settle(ctx, batch, errs)
+	c.settle()
+}
+
+func TestReleasedEntryMayComeBackBeforeTheAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, rpc.ClientConfig{})
+		s, err := rpc.NewServer(slowAnswer{w.d, func() { time.Sleep(10 * time.Millisecond) }}, rpc.ServerConfig{
+			Streams: []rpc.StreamConfig{{Name: "s"}}, RetryDelays: []time.Duration{0, 0, 0}, Observer: w.seen,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var attempts []int
+		s.Handle("f", func(_ context.Context, r *rpc.Request) (*rpc.Response, error) {
+			attempts = append(attempts, r.Attempt)
+			return nil, errors.New("no luck")
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Run(ctx) }()
+		time.Sleep(time.Second)
+		if err := w.client.Send(t.Context(), &rpc.Request{Stream: "s", Function: "f"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second) // less than a lease
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if got := fmt.Sprint(attempts); got != "[1 2 3 4]" {
+			t.Errorf("attempts %s, want [1 2 3 4]; %v", got, w.seen.n)
 		}
 	})
 }

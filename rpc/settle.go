@@ -35,6 +35,11 @@ func (h *handling) adopt(d *transport.Delivery) {
 func (s *Server) settle(h *handling, verb transport.Verb) {
 	h.verb = verb
 	quiet := !h.slotless && s.slots.free(h.stream)
+	if verb == transport.Release {
+		// It may be here again before the answer is: that delivery is to run, and a heartbeat must not undo the release.
+		s.leases.remove(h)
+		s.dedup.forsake(h)
+	}
 	// After a stop (SIGSTOP, a sleeping machine) the lease may be gone without anybody having noticed: ask first.
 	if h.toLane() && s.caps.Extend && h.started.Sub(h.received)+h.took > s.cfg.Lease && s.leases.age(h, time.Now()) > s.cfg.Lease && !s.stillOurs(h) {
 		s.lost(h)
@@ -151,6 +156,8 @@ func (s *Server) settledBadly(h *handling, err error) {
 		s.requeueError(h, &Error{Code: CodeResourceExhausted, Message: "the reply is larger than the transport takes", Origin: OriginRuntime})
 	case toLane && !h.deadline.IsZero() && time.Now().After(h.deadline):
 		s.withoutReply(h) // nobody waits any longer
+	case h.verb == transport.Release && s.caps.Redeliver:
+		s.done(h) // it comes back with its lease: a release that is tried again could strike the delivery which that makes
 	default:
 		s.logSettle.Do(func() {
 			s.cfg.Logger.Warn("a settlement was refused; trying on", "stream", h.stream.cfg.Name, "id", h.req.ID, "error", err)
