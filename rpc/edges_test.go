@@ -242,3 +242,22 @@ func TestReleasedEntryMayComeBackBeforeTheAnswer(t *testing.T) {
 		}
 	})
 }
+
+func TestEntriesOfTwoStreamsAreNotTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, rpc.ClientConfig{})
+		w.serve(rpc.ServerConfig{Streams: []rpc.StreamConfig{{Name: "a"}, {Name: "b"}}}, map[string]rpc.Handler{
+			"f": func(context.Context, *rpc.Request) (*rpc.Response, error) {
+				time.Sleep(time.Second)
+				return nil, nil
+			},
+		})
+		frame := wire.Append(nil, &wire.Envelope{Kind: wire.KindSend, ID: rpc.NewID(), Function: "f", Attempt: 1})
+		var r [2]transport.Result
+		w.d.Publish(t.Context(), []transport.Message{{Stream: "a", Body: frame}, {Stream: "b", Body: frame}}, r[:])
+		time.Sleep(10 * time.Second)
+		if d, n := w.seen.get("duplicate"), w.seen.get("redelivered"); d != 1 || n != 0 {
+			t.Errorf("%d duplicates, %d redelivered: the one's settlement went to the other's entry", d, n)
+		}
+	})
+}

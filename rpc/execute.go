@@ -42,7 +42,7 @@ func (s *Server) run(h *handling) {
 	switch seen, other := s.dedup.begin(h); seen {
 	case seenRunning:
 		s.cfg.Observer.Duplicate(h.stream.cfg.Name)
-		if other.delivery.ID == h.delivery.ID { // the very same entry, redelivered: its settlement needs the newer token
+		if other.delivery.ID == h.delivery.ID && other.delivery.Stream == h.delivery.Stream { // the very same entry, redelivered: its settlement needs the newer token
 			other.adopt(&h.delivery)
 			s.forget(h)
 			return
