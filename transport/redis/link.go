@@ -38,8 +38,10 @@ type link struct {
 	conn *watchedConn
 }
 
+type dialer = func(ctx context.Context, network, addr string) (net.Conn, error)
+
 // dial makes go-redis's Dialer, which does the TLS handshake as well, within the time that dialling may take.
-func dial(s *settings, l *link) func(ctx context.Context, network, addr string) (net.Conn, error) {
+func dial(s *settings) dialer {
 	d := &net.Dialer{Timeout: s.dialTimeout, KeepAlive: 15 * time.Second}
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, s.dialTimeout)
@@ -56,6 +58,17 @@ func dial(s *settings, l *link) func(ctx context.Context, network, addr string) 
 			}
 			c = t
 		}
+		return c, nil
+	}
+}
+
+// watched makes what d dials the link's connection.
+func (l *link) watched(d dialer) dialer {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := d(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
 		w := &watchedConn{Conn: c, link: l}
 		l.mu.Lock()
 		l.conn = w
@@ -67,6 +80,26 @@ func dial(s *settings, l *link) func(ctx context.Context, network, addr string) 
 	}
 }
 
+// masterOnly is a go-redis hook that watches what a failover client dials for itself. Its Dialer and OnConnect serve its
+// connections to the sentinels as well, which come and go at any time.
+type masterOnly struct{ l *link }
+
+func (m masterOnly) DialHook(next goredis.DialHook) goredis.DialHook {
+	return goredis.DialHook(m.l.watched(dialer(next)))
+}
+
+func (masterOnly) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook { return next }
+
+func (masterOnly) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return next
+}
+
+// toSentinel reports whether a new connection is one to a sentinel.
+func toSentinel(ctx context.Context, cn *goredis.Conn) bool {
+	role, _ := cn.Do(ctx, "role").Slice() // whoever refuses it is none
+	return len(role) > 0 && role[0] == "sentinel"
+}
+
 // openLink makes the client; it dials at the first command. blocking readers wait blockTime longer for an answer.
 func openLink(s *settings, blocking bool) *link {
 	readTimeout := s.timeout
@@ -75,6 +108,9 @@ func openLink(s *settings, blocking bool) *link {
 	}
 	l := &link{readTimeout: readTimeout, viaClient: s.mode == cluster || s.viaClient}
 	onConnect := func(ctx context.Context, cn *goredis.Conn) error {
+		if s.mode == sentinel && toSentinel(ctx, cn) {
+			return nil
+		}
 		if blocking {
 			id, err := cn.ClientID(ctx).Result()
 			if err != nil {
@@ -95,7 +131,7 @@ func openLink(s *settings, blocking bool) *link {
 	case single:
 		l.client = goredis.NewClient(&goredis.Options{
 			Addr: s.addrs[0], DB: s.db, Username: s.username, Password: s.password, ClientName: "streamerson",
-			Dialer: dial(s, l), OnConnect: onConnect, Protocol: 2, DisableIdentity: true, MaxRetries: -1,
+			Dialer: l.watched(dial(s)), OnConnect: onConnect, Protocol: 2, DisableIdentity: true, MaxRetries: -1,
 			DialerRetries: 1, DialTimeout: s.dialTimeout, ReadTimeout: readTimeout, WriteTimeout: s.timeout,
 			PoolSize: 1, MaxActiveConns: 1, PipelinePoolSize: -1, ConnMaxIdleTime: -1, ReadBufferSize: bufferSize, WriteBufferSize: bufferSize,
 		})
@@ -103,14 +139,15 @@ func openLink(s *settings, blocking bool) *link {
 		l.client = goredis.NewFailoverClient(&goredis.FailoverOptions{
 			MasterName: s.master, SentinelAddrs: s.addrs, SentinelUsername: s.sentinelUser, SentinelPassword: s.sentinel,
 			DB: s.db, Username: s.username, Password: s.password, ClientName: "streamerson",
-			Dialer: dial(s, l), OnConnect: onConnect, Protocol: 2, DisableIdentity: true, MaxRetries: -1,
+			Dialer: dial(s), OnConnect: onConnect, Protocol: 2, DisableIdentity: true, MaxRetries: -1,
 			DialerRetries: 1, DialTimeout: s.dialTimeout, ReadTimeout: readTimeout, WriteTimeout: s.timeout,
 			PoolSize: 1, MaxActiveConns: 1, PipelinePoolSize: -1, ConnMaxIdleTime: -1, ReadBufferSize: bufferSize, WriteBufferSize: bufferSize,
 		})
+		l.client.AddHook(masterOnly{l})
 	case cluster:
 		l.client = goredis.NewClusterClient(&goredis.ClusterOptions{
 			Addrs: s.addrs, Username: s.username, Password: s.password, ClientName: "streamerson",
-			Dialer: dial(s, l), OnConnect: onConnect, Protocol: 2, DisableIdentity: true, MaxRetries: -1, MaxRedirects: -1,
+			Dialer: l.watched(dial(s)), OnConnect: onConnect, Protocol: 2, DisableIdentity: true, MaxRetries: -1, MaxRedirects: -1,
 			DialerRetries: 1, DialTimeout: s.dialTimeout, ReadTimeout: readTimeout, WriteTimeout: s.timeout,
 			PoolSize: 1, MaxActiveConns: 1, PipelinePoolSize: -1, ConnMaxIdleTime: -1, ReadBufferSize: bufferSize, WriteBufferSize: bufferSize,
 			DisableRoutingPolicies: true,
