@@ -140,3 +140,19 @@ func TestFreedSlotWakesAReceiveThatExcludedItsStream(t *testing.T) {
 		t.Error("the blocked Receive was not woken, so a would wait for b's next message")
 	}
 }
+
+func TestSettlementsWakeAReceiveThatExcludedAStream(t *testing.T) {
+	s := newSlots(2, []StreamConfig{{Name: "a", Min: 1}, {Name: "b"}}, NopObserver{})
+	for range unsettledSpare + 2 {
+		s.free(one(s, "b"))
+	}
+	s.settled(1)
+	woken := false
+	if free, _ := s.credit(func() { woken = true }); free != 1 { // blocks on a alone, whose slot it is
+		t.Fatalf("%d slots free, want 1", free)
+	}
+	s.settled(unsettledSpare)
+	if !woken {
+		t.Error("the blocked Receive was not woken, so b would wait for a's next message")
+	}
+}
