@@ -206,22 +206,26 @@ func (s *slots) free(st *streamState) (quiet bool) {
 	if st.cfg.Lend && st.inUse == 0 {
 		st.last = time.Now() // its idleness begins
 	}
-	// A Receive that blocks on other streams must ask anew when one that it was offered nothing of has room now.
-	must := false
-	if s.starved > 0 {
-		now := time.Now()
-		free, pool := s.room(now)
-		for _, o := range s.streams {
-			if o.offer == 0 && min(o.cfg.Max-o.inUse, s.reserve(o, now)+pool, free) > 0 {
-				must = true
-				break
-			}
-		}
-	}
-	s.signal(must)
+	s.signal(s.fed())
 	quiet = s.inUse == 0 && s.unsettled == 1
 	s.mu.Unlock()
 	return quiet
+}
+
+// fed reports whether a stream that the last credits offered nothing of has room now: a Receive that blocks on other streams
+// must ask anew.
+func (s *slots) fed() bool {
+	if s.starved == 0 {
+		return false
+	}
+	now := time.Now()
+	free, pool := s.room(now)
+	for _, o := range s.streams {
+		if o.offer == 0 && min(o.cfg.Max-o.inUse, s.reserve(o, now)+pool, free) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // settled counts n settlements that have ended.
@@ -231,7 +235,7 @@ func (s *slots) settled(n int) {
 	}
 	s.mu.Lock()
 	if s.unsettled -= n; s.unsettled+n >= unsettledSpare {
-		s.signal(false)
+		s.signal(s.fed())
 	}
 	s.mu.Unlock()
 }
