@@ -261,3 +261,22 @@ func TestEntriesOfTwoStreamsAreNotTheSame(t *testing.T) {
 		}
 	})
 }
+
+func TestRunningRequestIsNotGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, rpc.ClientConfig{})
+		w.serve(rpc.ServerConfig{}, map[string]rpc.Handler{"f": func(context.Context, *rpc.Request) (*rpc.Response, error) {
+			time.Sleep(8 * time.Second)
+			return &rpc.Response{Body: []byte("done")}, nil
+		}})
+		go func() {
+			for range 6 { // the broker takes the lease away again and again, and nobody else is there to get the request
+				time.Sleep(time.Second)
+				w.broker.ExpireLeases("s")
+			}
+		}()
+		if resp, err := w.call("f", ""); err != nil || string(resp.Body) != "done" {
+			t.Errorf("%v %v; %v", resp, err, w.seen.n)
+		}
+	})
+}

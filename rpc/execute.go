@@ -35,9 +35,6 @@ func (s *Server) run(h *handling) {
 	case env.Kind != wire.KindRequest && env.Kind != wire.KindSend:
 		s.bury(h, nil, DeadWrongKind, "a "+env.Kind.String()+" frame on a request stream")
 		return
-	case h.delivery.Attempt > s.maxAttempts(h):
-		s.bury(h, &Error{Code: CodeAborted, Message: fmt.Sprintf("given up after %d attempts", h.delivery.Attempt-1)}, DeadCrashes, "its workers died or lost it each time")
-		return
 	}
 	switch seen, other := s.dedup.begin(h); seen {
 	case seenRunning:
@@ -56,6 +53,10 @@ func (s *Server) run(h *handling) {
 	case seenCanceled:
 		s.cfg.Observer.Expired(h.stream.cfg.Name, ExpireCanceled)
 		s.settle(h, transport.Ack)
+		return
+	}
+	if h.delivery.Attempt > s.maxAttempts(h) { // and does not run here, which would be no reason to give it up
+		s.bury(h, &Error{Code: CodeAborted, Message: fmt.Sprintf("given up after %d attempts", h.delivery.Attempt-1)}, DeadCrashes, "its workers died or lost it each time")
 		return
 	}
 	if !h.deadline.IsZero() && !h.started.Before(h.deadline) {
