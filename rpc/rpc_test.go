@@ -255,14 +255,14 @@ func TestExpiredInTheQueueNeverRuns(t *testing.T) {
 func TestCancelledInTheQueueNeverRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, rpc.ClientConfig{})
-		release := make(chan struct{})
+		blocked, release := make(chan struct{}), make(chan struct{})
 		var ran atomic.Int32
 		w.serve(rpc.ServerConfig{Slots: 1}, map[string]rpc.Handler{
-			"block": func(context.Context, *rpc.Request) (*rpc.Response, error) { <-release; return nil, nil },
+			"block": func(context.Context, *rpc.Request) (*rpc.Response, error) { close(blocked); <-release; return nil, nil },
 			"f":     func(context.Context, *rpc.Request) (*rpc.Response, error) { ran.Add(1); return nil, nil },
 		})
 		go func() { _, _ = w.call("block", "") }()
-		time.Sleep(time.Millisecond)
+		<-blocked
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Hour, nil)
 		go func() { time.Sleep(time.Second); cancel() }()
 		_, err := w.client.Call(ctx, &rpc.Request{Stream: "s", Function: "f"})
