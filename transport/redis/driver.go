@@ -28,7 +28,7 @@ type Driver struct {
 	tails *tails
 	acks  ackQueue
 
-	// offset is the broker's clock minus ours, in nanoseconds.
+	// offset is the broker's clock minus mono, in nanoseconds: when somebody sets our clock, no request may seem old by that.
 	offset atomic.Int64
 
 	mu        sync.RWMutex
@@ -84,22 +84,27 @@ func mono() int64 { return int64(time.Since(epoch)) }
 
 // age is how long ago an id was made, by the broker's clock.
 func (d *Driver) age(id string) time.Duration {
-	now := time.Now().UnixNano() + d.offset.Load()
+	now := mono() + d.offset.Load()
 	return max(0, time.Duration(now-idTime(id)*int64(time.Millisecond)))
 }
 
 // syncClock measures the offset; the middle of the round trip is when the broker looked at its clock.
 func (d *Driver) syncClock(ctx context.Context) error {
 	cmd := goredis.NewTimeCmd(context.Background(), "time")
-	start := time.Now()
+	start := mono()
 	if _, err := d.cmd.do(ctx, []goredis.Cmder{cmd}, 0); err != nil {
 		return opError("time", "", err)
 	}
 	if cmd.Err() != nil {
 		return fail("time", "", cmd.Err())
 	}
-	d.offset.Store(cmd.Val().Sub(start.Add(time.Since(start) / 2)).Nanoseconds())
+	d.setClock(cmd.Val(), start)
 	return nil
+}
+
+// setClock notes what the broker's clock was in the middle of a round trip that began at start, by mono, and has just ended.
+func (d *Driver) setClock(broker time.Time, start int64) {
+	d.offset.Store(broker.UnixNano() - (start + (mono()-start)/2))
 }
 
 // Close ends everything. Consumers hand back what they hold, private lanes are deleted, acks are sent.

@@ -73,11 +73,11 @@ func (d *Driver) inspect() error {
 	aof := goredis.NewMapStringStringCmd(ctx, "config", "get", "appendonly")
 	fsync := goredis.NewMapStringStringCmd(ctx, "config", "get", "appendfsync")
 	clock := goredis.NewTimeCmd(ctx, "time")
-	start := time.Now()
+	start := mono()
 	// One at a time: a refused CONFIG must not hide an answer, and in a Cluster INFO has no key to go by.
 	for _, c := range []goredis.Cmder{ping, info, persist, aof, fsync, clock} {
 		if c == clock {
-			start = time.Now()
+			start = mono()
 		}
 		if err := d.links.cmd.pipeline([]goredis.Cmder{c}); err != nil {
 			return connFail("open", "", err)
@@ -94,7 +94,7 @@ func (d *Driver) inspect() error {
 		return failMsg(transport.CodeUnsupported, "open", "", fmt.Sprintf("the server is Redis %q; at least %d.0 is needed (XAUTOCLAIM with deleted ids, lag)", version, minMajor))
 	}
 	if clock.Err() == nil {
-		d.offset.Store(clock.Val().Sub(start.Add(time.Since(start) / 2)).Nanoseconds())
+		d.setClock(clock.Val(), start)
 	}
 	d.caps = transport.Capabilities{
 		Name: "redis", Version: version, MaxBody: maxBody, CrossProcess: true, Redeliver: true, Extend: true, Release: true,
