@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -277,6 +278,21 @@ func TestRunningRequestIsNotGivenUp(t *testing.T) {
 		}()
 		if resp, err := w.call("f", ""); err != nil || string(resp.Body) != "done" {
 			t.Errorf("%v %v; %v", resp, err, w.seen.n)
+		}
+	})
+}
+
+func TestHandlerThatEndsItsGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, rpc.ClientConfig{})
+		w.serve(rpc.ServerConfig{Slots: 1}, map[string]rpc.Handler{
+			"exit": func(context.Context, *rpc.Request) (*rpc.Response, error) { runtime.Goexit(); return nil, nil },
+			"echo": echo,
+		})
+		_, err := w.call("exit", "")
+		wantCode(t, err, rpc.CodeInternal)
+		if _, err := w.call("echo", ""); err != nil {
+			t.Errorf("the slot is lost: %v", err)
 		}
 	})
 }

@@ -83,7 +83,19 @@ func (s *Server) run(h *handling) {
 		return
 	}
 	s.cfg.Observer.HandleStart(h.stream.cfg.Name, h.req.Function)
+	returned := false
+	defer func() {
+		if !returned { // runtime.Goexit, which t.FailNow calls: it must not keep the slot and the lease for ever
+			s.handled(h, nil, &Error{Code: CodeInternal, Message: "the handler ended its goroutine", Origin: OriginRuntime})
+		}
+	}()
 	resp, err := s.invoke(handler, h)
+	returned = true
+	s.handled(h, resp, err)
+}
+
+// handled is the end of a handler.
+func (s *Server) handled(h *handling, resp *Response, err error) {
 	h.took = time.Since(h.started)
 	s.cfg.Observer.HandleDone(h.stream.cfg.Name, h.req.Function, h.req.Queued, h.took, answerCode(err))
 	cause := h.ended()
