@@ -30,6 +30,8 @@ type batch struct {
 	op   string
 	adds []pending
 	cmds []goredis.Cmder
+	// replies is Settle's: the outcome of each settlement's reply.
+	replies []transport.Result
 }
 
 type pending struct {
@@ -230,6 +232,7 @@ func (b *batch) free() {
 	}
 	clear(b.adds)
 	clear(b.cmds)
+	clear(b.replies)
 	b.adds, b.cmds = b.adds[:0], b.cmds[:0]
 	b.d.batches.Put(b)
 }

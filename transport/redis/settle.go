@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,8 +23,12 @@ type ackQueue struct {
 	mu       sync.Mutex
 	ids      map[*consumerStream][]string
 	inflight []ackBatch
+	spare    [][]string        // slices of ids that were sent
 	trims    map[string]string // lane keys, and the id below which to trim
 }
+
+// maxSpare bounds the slices that are kept: one for each stream that is acked at the same time, usually.
+const maxSpare = 16
 
 type ackBatch struct {
 	cs  *consumerStream
@@ -31,13 +36,35 @@ type ackBatch struct {
 	cmd *goredis.IntCmd
 }
 
-func (d *Driver) ack(cs *consumerStream, id string, bytes int) {
-	st := cs.st
+// add queues an ack. Called with the lock.
+func (q *ackQueue) add(cs *consumerStream, id string) {
+	ids, ok := q.ids[cs]
+	if n := len(q.spare); !ok && n > 0 {
+		ids, q.spare = q.spare[n-1], q.spare[:n-1]
+	}
+	q.ids[cs] = append(ids, id)
+}
+
+// ack queues the acks of items whose reply, if any, was accepted.
+func (d *Driver) ack(items []transport.Settlement, errs []error) {
+	acked, trim := false, false
 	d.acks.mu.Lock()
-	d.acks.ids[cs] = append(d.acks.ids[cs], id)
+	for i := range items {
+		s := &items[i]
+		if errs[i] != nil || s.Verb != transport.Ack {
+			continue
+		}
+		tok := s.Delivery.Token.(*token)
+		d.acks.add(tok.cs, s.Delivery.ID)
+		st := tok.cs.st
+		n, b := st.settled.Add(1), st.settledBytes.Add(int64(tok.bytes))
+		acked, trim = true, trim || n%earlyTrimEntries == 0 || b > earlyTrimBytes
+	}
 	d.acks.mu.Unlock()
-	n, b := st.settled.Add(1), st.settledBytes.Add(int64(bytes))
-	if n%earlyTrimEntries == 0 || b > earlyTrimBytes {
+	if acked {
+		d.cmd.soon()
+	}
+	if trim {
 		signal(d.house)
 	}
 }
@@ -68,7 +95,14 @@ func (d *Driver) extraSent(err error) {
 	for _, b := range q.inflight {
 		e := b.cmd.Err()
 		if err != nil || e != nil && codeOf(e) == transport.CodeUnavailable {
-			q.ids[b.cs] = append(q.ids[b.cs], b.ids...)
+			for _, id := range b.ids {
+				q.add(b.cs, id)
+			}
+			continue // the client's command may still point into b.ids
+		}
+		if len(q.spare) < maxSpare {
+			clear(b.ids)
+			q.spare = append(q.spare, b.ids[:0])
 		}
 	}
 	clear(q.inflight)
@@ -91,7 +125,6 @@ func (c *consumer) Settle(ctx context.Context, items []transport.Settlement, err
 	}
 	c.claimSelf(ctx, items, errs)
 	var b *batch
-	var results []transport.Result
 	for i := range items {
 		s := &items[i]
 		if errs[i] != nil || s.Verb != transport.Ack || s.Reply == nil {
@@ -99,31 +132,22 @@ func (c *consumer) Settle(ctx context.Context, items []transport.Settlement, err
 		}
 		if b == nil {
 			b = d.newBatch("settle", len(items))
-			results = make([]transport.Result, len(items))
+			b.replies = slices.Grow(b.replies[:0], len(items))[:len(items)]
+			clear(b.replies)
 		}
-		b.add(ctx, s.Reply, &results[i])
+		b.add(ctx, s.Reply, &b.replies[i])
 	}
 	if b != nil {
 		b.send(ctx)
+		for i := range items {
+			// The zero result is an unknown outcome, and has no error: it belongs to an item without a reply.
+			if r := &b.replies[i]; r.Err != nil {
+				errs[i] = r.Err
+			}
+		}
 		b.free()
 	}
-	acked := false
-	for i := range items {
-		s := &items[i]
-		if errs[i] != nil || s.Verb != transport.Ack {
-			continue
-		}
-		if s.Reply != nil && results[i].Outcome != transport.OutcomeAccepted {
-			errs[i] = results[i].Err
-			continue
-		}
-		tok := s.Delivery.Token.(*token)
-		d.ack(tok.cs, s.Delivery.ID, tok.bytes)
-		acked = true
-	}
-	if acked {
-		d.cmd.soon()
-	}
+	d.ack(items, errs)
 }
 
 // claimSelf does what must look at the owner first: extensions, releases, and acks that come after the lease's end (they
