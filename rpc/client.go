@@ -48,6 +48,7 @@ type Client struct {
 	cfg      ClientConfig
 	lane     transport.Tailer
 	calls    *calls
+	silence  time.Duration // Capabilities.Silence
 	presence *presence
 	budget   *retryBudget
 	pub      *publisher
@@ -99,7 +100,7 @@ func NewClient(ctx context.Context, d transport.Driver, cfg ClientConfig) (*Clie
 	}
 	run, stop := context.WithCancel(context.Background())
 	c := &Client{
-		d: d, cfg: cfg, lane: lane, calls: newCalls(), budget: newRetryBudget(), stop: stop, idle: make(chan struct{}, 1),
+		d: d, cfg: cfg, lane: lane, calls: newCalls(), silence: d.Capabilities().Silence, budget: newRetryBudget(), stop: stop, idle: make(chan struct{}, 1),
 		presence: newPresence(d, cfg.Group, cfg.NoWorkerWait),
 	}
 	c.pub = newPublisher(d, c.calls, cfg.Observer)
@@ -224,10 +225,6 @@ func (c *Client) deadline(ctx context.Context, req *Request, now time.Time) time
 	return d
 }
 
-// patience is longer than any driver waits for a silent broker: only a call with more time than that publishes by itself,
-// for until then nothing can end it.
-const patience = 5 * time.Second
-
 // once publishes one request and waits.
 func (c *Client) once(ctx context.Context, req *Request, env *wire.Envelope, now, deadline time.Time) (*Response, *Error) {
 	if err := ctx.Err(); err != nil {
@@ -251,7 +248,8 @@ func (c *Client) once(ctx context.Context, req *Request, env *wire.Envelope, now
 		p.release()
 		return nil, &Error{Code: CodeAlreadyExists, Message: "a call with this id is in flight", Published: transport.OutcomeRejected}
 	}
-	alone := left > patience && c.calls.count.Load() == 1
+	// A lone call publishes by itself if it has the time: while the driver waits for a silent broker nothing can end it.
+	alone := c.silence > 0 && left > c.silence+time.Second && c.calls.count.Load() == 1
 	if !c.pub.publish(p, env, req.Stream, req.Key, alone) {
 		p.release()
 		c.calls.leave(p, DropLate)

@@ -296,3 +296,24 @@ func TestHandlerThatEndsItsGoroutine(t *testing.T) {
 		}
 	})
 }
+
+// A driver that is closed under a server ends it with an error: it would otherwise look like a drain.
+func TestClosedDriverEndsTheServer(t *testing.T) {
+	d := mem.New()
+	s, err := rpc.NewServer(d, rpc.ServerConfig{Streams: []rpc.StreamConfig{{Name: "s"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Handle("f", echo)
+	done := make(chan error, 1)
+	go func() { done <- s.Run(context.Background()) }()
+	for s.Ready() != nil {
+		time.Sleep(time.Millisecond)
+	}
+	if err := d.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; !transport.IsCode(err, transport.CodeClosed) {
+		t.Errorf("Run ended with %v", err)
+	}
+}

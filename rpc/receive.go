@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"time"
 
@@ -44,7 +45,7 @@ func (s *Server) join(ctx context.Context) error {
 }
 
 // receive fetches as much as there are free slots, until ctx ends.
-func (s *Server) receive(ctx context.Context) {
+func (s *Server) receive(ctx context.Context) error {
 	s.state.Store(ready)
 	read, wake := context.WithCancel(ctx)
 	defer func() { wake() }()
@@ -82,11 +83,12 @@ func (s *Server) receive(ctx context.Context) {
 		}
 		s.state.Store(&serverState{err})
 		if transport.IsCode(err, transport.CodeClosed) {
-			return
+			return fmt.Errorf("rpc: the server can't go on: %w", err)
 		}
 		s.logReceive.Do(func() { s.cfg.Logger.Warn("receiving failed; trying on", "group", s.cfg.Group, "error", err) })
 		sleep(ctx, receivePause)
 	}
+	return nil
 }
 
 // ready is the state of a server that receives.
@@ -146,7 +148,7 @@ func (s *Server) readCancels(ctx context.Context) {
 
 // heartbeat renews the leases of what runs or waits for its settlement, however long it takes.
 func (s *Server) heartbeat(ctx context.Context) {
-	t := time.NewTicker(s.cfg.Lease / 6)
+	t := time.NewTicker(min(s.cfg.Lease/6, time.Second)) // parked messages wait for it, too
 	defer t.Stop()
 	var due []*handling
 	var batch []transport.Settlement

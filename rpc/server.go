@@ -220,7 +220,8 @@ func (s *Server) Fallback(h Handler) {
 
 // Run creates the streams and groups, joins, and serves until ctx ends; then it takes nothing more, waits for running
 // handlers up to DrainTimeout, settles them, gives back what it holds unstarted, and returns nil. It keeps trying while the
-// broker is away; it returns an error only when starting is impossible (credentials, unsupported, bad names).
+// broker is away; it returns an error only when starting is impossible (credentials, unsupported, bad names), or when
+// the driver was closed under it.
 func (s *Server) Run(ctx context.Context) error {
 	if s.running.Swap(true) {
 		return errors.New("rpc: Run was called before")
@@ -236,7 +237,7 @@ func (s *Server) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { s.heartbeat(alive) })
 	loops.Go(func() { s.readCancels(alive) })
-	s.receive(ctx)
+	failed := s.receive(ctx)
 	s.state.Store(&serverState{ErrDraining})
 	drained := s.drain()
 	stop()
@@ -252,7 +253,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		s.cfg.Logger.Warn("leaving the group failed; what was unsettled comes back when its lease ends", "error", err)
 	}
-	return nil
+	return failed
 }
 
 // closeTimeout bounds the last words to the broker, after the drain.

@@ -47,7 +47,7 @@ func (s *Server) settle(h *handling, verb transport.Verb) {
 		s.done(h)
 		return
 	}
-	if quiet { // nothing else runs or comes: no batch would form
+	if quiet && s.caps.Silence > 0 { // nothing else runs or comes: no batch would form
 		if !s.settling.addAlone(h) {
 			s.done(h)
 		}
@@ -149,7 +149,8 @@ func (s *Server) settledBadly(h *handling, err error) {
 	case toLane && code == transport.CodeNotFound:
 		// The caller's process is gone, and with it everyone who could read the reply.
 		s.withoutReply(h)
-	case toLane && code == transport.CodeInvalid:
+	case toLane && (code == transport.CodeInvalid || code == transport.CodeDenied || code == transport.CodeUnsupported):
+		// It will never be taken.
 		s.entomb(h, DeadBadReplyTo, err.Error())
 		s.queue(h)
 	case toLane && code == transport.CodeTooLarge:

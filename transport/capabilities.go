@@ -1,5 +1,7 @@
 package transport
 
+import "time"
+
 // Capabilities is what a driver claims. Each claim is tested on both sides: what is claimed must hold, and what isn't
 // must be refused with CodeUnsupported.
 type Capabilities struct {
@@ -26,6 +28,9 @@ type Capabilities struct {
 	LiveConsumers bool
 	// Browse: the driver is a Browser.
 	Browse bool
+	// Silence is the longest that Publish and Settle take when the broker does not answer at all; 0 means that the driver
+	// doesn't know, and then no caller's own goroutine may be used for them.
+	Silence time.Duration
 	// Connections is the most connections one process holds, for any number of streams; 0 means it grows with them.
 	Connections int
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/streamerson/streamerson/transport"
 )
@@ -38,7 +39,8 @@ func (d *Driver) Capabilities() transport.Capabilities {
 		Redeliver: true, Extend: true, Release: true, ReleaseDelay: true,
 		Dedup:      d.b.cfg.Dedup,
 		BrokerTime: true, LiveConsumers: true, Browse: true,
-		Connections: 1, // an upper bound: there is none, and 0 would mean that it grows
+		Silence:     time.Second, // nothing waits here, but for a test's Pause
+		Connections: 1,           // an upper bound: there is none, and 0 would mean that it grows
 	}
 }
 
