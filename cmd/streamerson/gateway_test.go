@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/streamerson/streamerson/internal/brokers"
 	"github.com/streamerson/streamerson/internal/brokers/brokerstest"
@@ -79,13 +80,20 @@ func TestGatewayProcess(t *testing.T) {
 	dir, addr, admin := t.TempDir(), freeAddr(t), freeAddr(t)
 	text := "gateway:\n  routes:\n    - {match: GET /slow, stream: s}\n"
 	file := writeFile(t, dir, "g.yaml", text)
-	start(t, env, "worker", "--streams", "s", "--forward", server.URL)
+	w := start(t, env, "worker", "--streams", "s", "--forward", server.URL)
 	g := start(t, env, "gateway", "-c", file, "--listen", addr, "--admin", admin)
 	eventually(t, "the gateway is ready", func() bool { status, _ := get(t, "http://"+admin+"/readyz"); return status == 200 })
 
 	writeFile(t, dir, "g.yaml", text+"    - {match: GET /fast, stream: s}\n")
 	g.signal(syscall.SIGHUP)
 	eventually(t, "the new route is served", func() bool { status, body := get(t, "http://"+addr+"/fast"); return status == 200 && body == "hello" })
+
+	// Without a file there is nothing to read again, and the worker goes on.
+	w.signal(syscall.SIGHUP)
+	time.Sleep(50 * time.Millisecond)
+	if status, body := get(t, "http://"+addr+"/fast"); status != 200 {
+		t.Errorf("after SIGHUP to the worker: %d %s", status, body)
+	}
 
 	// A drain answers what is under way.
 	type answer struct {

@@ -7,7 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,6 +35,7 @@ type service struct {
 	tracing *metrics.Tracing
 	driver  transport.Driver
 	admin   *metrics.Admin
+	hangup  chan os.Signal
 }
 
 // startService opens everything that cfg names. It blocks until the broker answered, at most openTimeout.
@@ -42,7 +45,10 @@ func startService(ctx context.Context, cfg *config.Config, logTo io.Writer) (*se
 		return nil, err
 	}
 	slog.SetDefault(log)
-	s := &service{cfg: cfg, log: log, metrics: metrics.New(metrics.Config{Version: version()})}
+	s := &service{cfg: cfg, log: log, metrics: metrics.New(metrics.Config{Version: version()}), hangup: make(chan os.Signal, 1)}
+	// SIGHUP means "read the file again". From here on it never ends the process, also before watch begins, which looks at the
+	// file once by itself, and where there is no file.
+	signal.Notify(s.hangup, syscall.SIGHUP)
 	if cfg.Tracing.Endpoint != "" && os.Getenv("OTEL_TRACES_SAMPLER") == "" {
 		// The SDK reads its sampler from the environment; what an operator set there wins.
 		_ = os.Setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
@@ -98,6 +104,7 @@ func (s *service) client(ctx context.Context, name string) (*rpc.Client, error) 
 func (s *service) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
+	defer signal.Stop(s.hangup)
 	var errs []error
 	if s.driver != nil {
 		errs = append(errs, s.driver.Close(ctx))
