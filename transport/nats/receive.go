@@ -110,11 +110,21 @@ func (r *round) run() ([]transport.Delivery, error) {
 		case <-r.c.done:
 		}
 		return nil, r.c.ended(r.ctx)
+	case streams == 1:
+		r.grant(count, streams, 0)
 	case count > 0 && streams <= maxStreams:
+		// Look first: what is asked without waiting ends by itself, and need not be taken back while messages come.
+		r.grant(count, streams, 0)
+		r.ask(0)
+		r.collect(r.c.d.set.timeout, true)
+		if r.takeBack(); r.done() {
+			return r.end()
+		}
+		l.Reset(r.limit, r.credits)
 		r.grant(count, streams, 0)
 	default:
 		// More streams than slots: first see who has something, in the order of credits, then let them take turns.
-		if r.poll(); r.n > 0 || r.err != nil || len(r.vanished) > 0 {
+		if r.poll(); r.done() {
 			return r.end()
 		}
 		wait = sliceFor
@@ -122,7 +132,7 @@ func (r *round) run() ([]transport.Delivery, error) {
 		r.c.next = (r.c.next + len(r.out)) % max(1, len(r.credits))
 	}
 	r.ask(wait)
-	r.collect(wait + pullGrace)
+	r.collect(wait+pullGrace, false)
 	r.takeBack()
 	return r.end()
 }
@@ -171,9 +181,8 @@ func (r *round) poll() {
 			break
 		}
 		r.ask(0)
-		r.collect(r.c.d.set.timeout)
-		r.takeBack()
-		if r.n > 0 || r.err != nil || len(r.vanished) > 0 {
+		r.collect(r.c.d.set.timeout, true)
+		if r.takeBack(); r.done() {
 			break
 		}
 	}
@@ -222,14 +231,22 @@ func (c *consumer) subscribe(p *pulled) error {
 	return nil
 }
 
-// collect reads until no pull is out, until one that brought something has ended, or until there is a reason to stop.
-func (r *round) collect(limit time.Duration) {
+// done reports whether the round has a result, or a reason to begin anew.
+func (r *round) done() bool { return r.n > 0 || r.err != nil || len(r.vanished) > 0 }
+
+// collect reads until no pull is out, unless with all until one that brought something has ended, or until there is a reason
+// to stop.
+func (r *round) collect(limit time.Duration, all bool) {
+	stop, closing := r.ctx.Done(), r.c.done
+	if all { // the answers come at once
+		stop, closing = nil, nil
+	}
 	t := time.NewTimer(limit)
 	defer t.Stop()
 	for r.busy() {
 		select {
 		case m := <-r.c.inbox:
-			if r.take(m) && r.n > 0 {
+			if r.take(m) && r.n > 0 && !all {
 				r.rest()
 				return
 			}
@@ -238,13 +255,13 @@ func (r *round) collect(limit time.Duration) {
 		}
 		select {
 		case m := <-r.c.inbox:
-			if r.take(m) && r.n > 0 {
+			if r.take(m) && r.n > 0 && !all {
 				r.rest()
 				return
 			}
-		case <-r.ctx.Done():
+		case <-stop:
 			return
-		case <-r.c.done:
+		case <-closing:
 			return
 		case <-r.lost:
 			return
