@@ -82,3 +82,14 @@ func TestConformance(t *testing.T) {
 		},
 	})
 }
+
+func TestCoreConformance(t *testing.T) {
+	n := server(t, brokers.NATSConfig{NoJetStream: true})
+	u := parse(t, "nats+core://"+n.Addr)
+	conformance.Run(t, conformance.Harness{
+		Open: func(ctx context.Context) (transport.Driver, error) {
+			return Open(ctx, u, transport.Options{Logger: slog.New(slog.DiscardHandler)})
+		},
+		Broker: conformance.Control{Restart: n.Restart},
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -20,18 +21,23 @@ type consumer struct {
 	// inbox gets what all pulls bring. It never fills: what pulls may bring is bounded by maxAsked.
 	inbox chan *natsgo.Msg
 	done  chan struct{} // closed with the consumer
-	idle  chan struct{} // capacity 1: holds a token while no Receive runs
+	idle  chan struct{} // capacity 1: holds a token while nobody works with what follows mu
+	// receiving finds two Receives at once; linger takes pulls back when no other comes.
+	receiving atomic.Bool
+	linger    *time.Timer
 
 	mu      sync.Mutex
 	closed  bool
 	streams map[string]*pulled
 	leased  map[*lease]struct{}
 
-	// Used by Receive only.
-	list   []*pulled
-	bySub  map[*natsgo.Subscription]*pulled
-	ledger transport.Ledger
-	next   int // where the next slice of streams begins
+	// Used by whoever holds the token of idle.
+	out     []*pulled       // the pulls that stay out between two Receives
+	outLost <-chan struct{} // of the connection on which they were sent
+	list    []*pulled
+	bySub   map[*natsgo.Subscription]*pulled
+	ledger  transport.Ledger
+	next    int // where the next slice of streams begins
 }
 
 // maxAsked bounds what one Receive asks for, and maxStreams the streams that it asks at once: with a status for each, all of
@@ -49,9 +55,9 @@ type pulled struct {
 	live     *natsgo.Subscription // presence
 	sub      *natsgo.Subscription // for the pulls; nil when the last one was taken back
 	prefix   string
-	pull     uint64 // the number of the latest pull
-	left     int    // how many messages it may still bring; 0: none is out
-	came     bool   // it has brought something
+	pull     uint64    // the number of the latest pull
+	left     int       // how many messages it may still bring; 0: none is out
+	until    time.Time // when the server ends it
 	listed   bool
 }
 
@@ -92,27 +98,39 @@ func (d *Driver) Join(ctx context.Context, sub transport.Subscription) (transpor
 	if err := ctx.Err(); err != nil {
 		return nil, fail("join", "", err)
 	}
+	c, err := d.member(sub)
+	if core, ok := c.(*coreConsumer); ok && err == nil {
+		if err := core.start(ctx); err != nil {
+			_ = core.Close(ctx)
+			return nil, err
+		}
+	}
+	return c, err
+}
+
+// member makes a consumer of the driver's mode.
+func (d *Driver) member(sub transport.Subscription) (transport.Consumer, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
 		return nil, errClosed("join")
 	}
 	name := sub.Consumer + "." + d.instance + "." + strconv.Itoa(d.next())
-	var m member
 	if d.set.core {
-		m = newCoreConsumer(d, name, sub.Group)
-	} else {
-		m = &consumer{
-			d: d, name: name, group: sub.Group, lease: sub.Lease, inbox: make(chan *natsgo.Msg, inboxSize), done: make(chan struct{}),
-			idle: make(chan struct{}, 1), streams: map[string]*pulled{}, leased: map[*lease]struct{}{}, bySub: map[*natsgo.Subscription]*pulled{},
-		}
-		m.(*consumer).idle <- struct{}{}
+		c := newCoreConsumer(d, name, sub.Group)
+		d.members[c] = true
+		return c, nil
 	}
-	d.members[m] = true
-	return m, nil
+	c := &consumer{
+		d: d, name: name, group: sub.Group, lease: sub.Lease, inbox: make(chan *natsgo.Msg, inboxSize), done: make(chan struct{}),
+		idle: make(chan struct{}, 1), streams: map[string]*pulled{}, leased: map[*lease]struct{}{}, bySub: map[*natsgo.Subscription]*pulled{},
+	}
+	c.linger = time.AfterFunc(time.Hour, c.lingered)
+	c.linger.Stop()
+	c.idle <- struct{}{}
+	d.members[c] = true
+	return c, nil
 }
-
-func (c *consumer) id() string { return c.name }
 
 // serve makes credits the list of streams that c serves, and attaches to those that are new.
 func (c *consumer) serve(ctx context.Context, credits []transport.Credit) error {
@@ -229,6 +247,10 @@ func (c *consumer) Close(ctx context.Context) error {
 	case <-c.idle:
 	case <-ctx.Done():
 		return fail("close", "", ctx.Err())
+	}
+	c.linger.Stop()
+	if len(c.out) > 0 {
+		c.admit(c.recall(), 0, nil)
 	}
 	for _, p := range c.streams {
 		if p.live != nil {

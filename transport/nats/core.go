@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -29,6 +30,7 @@ type coreConsumer struct {
 	mu      sync.Mutex
 	closed  bool
 	subs    map[string]*coreStream
+	listed  []string // by the last Receive
 	seq     uint64
 	waiting int
 
@@ -37,8 +39,9 @@ type coreConsumer struct {
 
 // coreStream is one stream of a coreConsumer. Guarded by its mu.
 type coreStream struct {
-	sub, live *natsgo.Subscription
-	queue     []transport.Delivery
+	sub   *natsgo.Subscription
+	live  *natsgo.Subscription // from the first Receive that lists the stream
+	queue []transport.Delivery
 }
 
 // coreToken is a delivery's token: nothing is left to settle but the reply.
@@ -52,10 +55,20 @@ func (d *Driver) coreLag(ctx context.Context, stream, group string) (transport.L
 			return transport.Lag{}, err
 		}
 	}
-	return transport.Lag{Waiting: -1, Pending: -1, Oldest: -1, Consumers: d.presence.count(ctx, stream, group)}, nil
+	n := d.presence.count(ctx, stream, group)
+	if n == 0 && !d.ensured(stream, group) {
+		return transport.Lag{}, failMsg(transport.CodeNotFound, "lag", stream, "this driver has not ensured the stream and group, and core NATS has no streams to look at")
+	}
+	return transport.Lag{Waiting: -1, Pending: -1, Oldest: -1, Consumers: n}, nil
 }
 
 func (d *Driver) coreNobody(stream string) *transport.Error {
+	d.mu.Lock()
+	known := d.specs[stream] != nil
+	d.mu.Unlock()
+	if !known {
+		return failMsg(transport.CodeNotFound, "publish", stream, "no live worker serves the stream, and this driver has not ensured it")
+	}
 	return failMsg(transport.CodeUnavailable, "publish", stream, "no live worker serves the stream, and core NATS stores nothing")
 }
 
@@ -67,62 +80,136 @@ func newCoreConsumer(d *Driver, name, group string) *coreConsumer {
 	return &coreConsumer{d: d, name: name, group: group, wake: make(chan struct{}, 1), done: make(chan struct{}), subs: map[string]*coreStream{}}
 }
 
-func (c *coreConsumer) id() string { return c.name }
+// ensured tells whether this driver has ensured the group on the stream. There is nobody else to ask.
+func (d *Driver) ensured(stream, group string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	sp := d.specs[stream]
+	return sp != nil && slices.Contains(sp.Groups, group)
+}
 
-// serve subscribes to the streams in credits, and leaves those that are not served any more. A stream without credit stays
-// subscribed: the server must know that somebody serves it.
-func (c *coreConsumer) serve(ctx context.Context, credits []transport.Credit) error {
-	listed := make(map[string]bool, len(credits))
-	fresh := false
-	for _, cr := range credits {
-		listed[cr.Stream] = true
-		c.mu.Lock()
-		known := c.subs[cr.Stream] != nil
-		c.mu.Unlock()
-		if known {
-			continue
-		}
-		if err := transport.CheckName(cr.Stream); err != nil {
-			return err
-		}
-		s, err := c.subscribe(cr.Stream)
-		if err != nil {
-			return fail("receive", cr.Stream, err)
-		}
-		c.mu.Lock()
-		c.subs[cr.Stream] = s
-		c.mu.Unlock()
-		fresh = true
-	}
-	c.mu.Lock()
-	for stream, s := range c.subs {
-		if !listed[stream] && len(s.queue) == 0 {
-			c.leave(s)
-			delete(c.subs, stream)
+// ensureCore subscribes the members of the groups that are named: a request that comes before their next Receive waits here.
+func (d *Driver) ensureCore(ctx context.Context, specs []transport.StreamSpec) error {
+	d.mu.Lock()
+	var members []*coreConsumer
+	for m := range d.members {
+		if c, ok := m.(*coreConsumer); ok {
+			members = append(members, c)
 		}
 	}
-	c.mu.Unlock()
-	if lost, up := c.d.link.current(); fresh && up {
-		if err := c.d.mux.barrier(ctx, c.d.set.timeout, lost); err != nil && ctx.Err() == nil {
-			return fail("receive", "", err)
+	d.mu.Unlock()
+	for _, c := range members {
+		for _, sp := range specs {
+			if !slices.Contains(sp.Groups, c.group) {
+				continue
+			}
+			if err := c.subscribe(sp.Stream); err != nil {
+				return fail("ensure", sp.Stream, err)
+			}
 		}
+	}
+	return d.settleSubscriptions(ctx, "ensure")
+}
+
+// settleSubscriptions waits until the server has them.
+func (d *Driver) settleSubscriptions(ctx context.Context, op string) error {
+	lost, up := d.link.current()
+	if !up {
+		return nil // they are sent with the next connection
+	}
+	if err := d.mux.barrier(ctx, d.set.timeout, lost); err != nil {
+		return fail(op, "", err)
 	}
 	return nil
 }
 
-func (c *coreConsumer) subscribe(stream string) (*coreStream, error) {
+// start subscribes to all streams on which the group was ensured.
+func (c *coreConsumer) start(ctx context.Context) error {
+	c.d.mu.Lock()
+	var streams []string
+	for name, sp := range c.d.specs {
+		if slices.Contains(sp.Groups, c.group) {
+			streams = append(streams, name)
+		}
+	}
+	c.d.mu.Unlock()
+	for _, name := range streams {
+		if err := c.subscribe(name); err != nil {
+			return fail("join", name, err)
+		}
+	}
+	return c.d.settleSubscriptions(ctx, "join")
+}
+
+// serve makes this member live on the streams in credits, and leaves those that it served and serves no more. A stream without
+// credit stays subscribed: the server must know that somebody serves it.
+func (c *coreConsumer) serve(credits []transport.Credit) error {
+	c.mu.Lock()
+	same := len(c.listed) == len(credits)
+	for i := range credits {
+		same = same && c.listed[i] == credits[i].Stream
+	}
+	c.mu.Unlock()
+	if same {
+		return nil
+	}
+	names := make([]string, len(credits))
+	for i, cr := range credits {
+		names[i] = cr.Stream
+		if err := transport.CheckName(cr.Stream); err != nil {
+			return err
+		}
+		if !c.d.ensured(cr.Stream, c.group) {
+			return failMsg(transport.CodeNotFound, "receive", cr.Stream, "there is no such stream or group; Ensure makes it")
+		}
+		if err := c.subscribe(cr.Stream); err != nil {
+			return fail("receive", cr.Stream, err)
+		}
+		if err := c.live(cr.Stream); err != nil {
+			return fail("receive", cr.Stream, err)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for stream, s := range c.subs {
+		if s.live != nil && !slices.Contains(names, stream) && len(s.queue) == 0 {
+			c.leave(s)
+			delete(c.subs, stream)
+		}
+	}
+	c.listed = names
+	return nil
+}
+
+// live makes this member count on a stream.
+func (c *coreConsumer) live(stream string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.subs[stream]
+	if c.closed || s == nil || s.live != nil {
+		return nil
+	}
+	var err error
+	s.live, err = c.d.presence.serve(stream, c.group, c.name)
+	return err
+}
+
+// subscribe joins the queue group of a stream, unless it is in it.
+func (c *coreConsumer) subscribe(stream string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.subs[stream] != nil {
+		return nil
+	}
 	s := &coreStream{}
 	var err error
-	if s.live, err = c.d.presence.serve(stream, c.group, c.name); err != nil {
-		return nil, err
-	}
 	s.sub, err = c.d.nc.QueueSubscribe(corePrefix+token(stream), token(c.group), func(m *natsgo.Msg) { c.put(s, stream, m) })
 	if err != nil {
-		c.d.presence.leave(s.live)
-		return nil, err
+		return err
 	}
 	_ = s.sub.SetPendingLimits(-1, -1) // coreQueue has the cap
-	return s, nil
+	c.subs[stream] = s
+	return nil
 }
 
 // put is called by the subscription's goroutine.
@@ -148,7 +235,7 @@ func (c *coreConsumer) put(s *coreStream, stream string, m *natsgo.Msg) {
 	}
 }
 
-// Receive gives what came, within the credits. A stream is served from the first Receive that lists it.
+// Receive gives what came, within the credits.
 func (c *coreConsumer) Receive(ctx context.Context, limit int, credits []transport.Credit) ([]transport.Delivery, error) {
 	if limit < 1 {
 		return nil, failMsg(transport.CodeInvalid, "receive", "", "max must be at least 1")
@@ -162,7 +249,7 @@ func (c *coreConsumer) Receive(ctx context.Context, limit int, credits []transpo
 			return nil, errClosed("receive")
 		default:
 		}
-		if err := c.serve(ctx, credits); err != nil {
+		if err := c.serve(credits); err != nil {
 			return nil, err
 		}
 		if ds := c.take(limit, credits); len(ds) > 0 {
@@ -241,7 +328,9 @@ func (c *coreConsumer) checkSettlement(s *transport.Settlement) error {
 }
 
 func (c *coreConsumer) leave(s *coreStream) {
-	c.d.presence.leave(s.live)
+	if s.live != nil {
+		c.d.presence.leave(s.live)
+	}
 	_ = s.sub.Unsubscribe() // fails only when the connection is closed
 }
 

@@ -33,7 +33,7 @@ type Driver struct {
 
 	mu      sync.Mutex
 	specs   map[string]*spec
-	members map[member]bool
+	members map[transport.Consumer]bool
 	tailers map[*tailer]bool
 	serial  int
 	closed  bool
@@ -43,12 +43,6 @@ var (
 	_ transport.Driver  = (*Driver)(nil)
 	_ transport.Browser = (*Driver)(nil)
 )
-
-// member is a consumer of either mode.
-type member interface {
-	transport.Consumer
-	id() string
-}
 
 // Capabilities never blocks.
 func (d *Driver) Capabilities() transport.Capabilities { return d.caps }
@@ -154,7 +148,7 @@ func (d *Driver) Close(ctx context.Context) error {
 		return nil
 	}
 	var errs []error
-	members := make([]member, 0, len(d.members))
+	members := make([]transport.Consumer, 0, len(d.members))
 	for m := range d.members {
 		members = append(members, m)
 	}

@@ -41,7 +41,7 @@ func Open(ctx context.Context, u *url.URL, opts transport.Options) (transport.Dr
 	}
 	d := &Driver{
 		set: set, instance: newInstance(), opts: opts, log: &limitedLog{l: opts.Logger, last: map[string]time.Time{}},
-		link: newLink(), specs: map[string]*spec{}, members: map[member]bool{}, tailers: map[*tailer]bool{},
+		link: newLink(), specs: map[string]*spec{}, members: map[transport.Consumer]bool{}, tailers: map[*tailer]bool{},
 	}
 	d.nc, err = d.connect(ctx)
 	if err != nil {

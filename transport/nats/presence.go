@@ -138,14 +138,16 @@ func (p *presence) count(ctx context.Context, stream, group string) int {
 	subject := liveSubject(stream, group)
 	p.mu.Lock()
 	g := p.groups[subject]
-	first := g == nil
-	if first {
+	if g == nil {
 		g = &groupLife{key: uint64(len(p.groups)), seen: map[string]time.Time{}, changed: make(chan struct{}, 1)}
 		p.groups[subject], p.byKey[g.key] = g, g
 	}
 	g.ask++
 	g.none, g.fresh = false, map[string]bool{}
-	first = first || len(g.seen) == 0
+	first := true
+	for _, at := range g.seen {
+		first = first && time.Since(at) >= liveFor
+	}
 	reply := p.prefix + strconv.FormatUint(g.key, 36) + "." + strconv.FormatUint(g.ask, 36)
 	p.mu.Unlock()
 	if err := p.nc.PublishRequest(subject, reply, nil); err != nil {

@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,13 +18,15 @@ const (
 	pullGrace = time.Second
 	// sliceFor is how long a pull waits where there are more streams than slots, and they take turns.
 	sliceFor = 50 * time.Millisecond
+	// lingerFor is how long pulls stay out between two Receives.
+	lingerFor = 10 * time.Millisecond
 	// downFor is how long Receive waits for the connection before it tells.
 	downFor = 500 * time.Millisecond
 )
 
 // Receive asks each stream with credit for as much as all of them may bring together, in one pull that the server answers at
-// once if it has anything, and otherwise when it gets something. Pulls that were not used when it returns are taken back:
-// their subscription ends, and JetStream gives what it can't deliver to the next pull without counting an attempt.
+// once if it has anything, and otherwise when it gets something. Pulls that were not used when it returns stay out for the
+// next Receive if its credits cover them; if not, or if none comes within 10 ms, they are taken back.
 func (c *consumer) Receive(ctx context.Context, limit int, credits []transport.Credit) ([]transport.Delivery, error) {
 	if limit < 1 {
 		return nil, failMsg(transport.CodeInvalid, "receive", "", "max must be at least 1")
@@ -31,14 +34,22 @@ func (c *consumer) Receive(ctx context.Context, limit int, credits []transport.C
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	select {
-	case <-c.idle:
-		defer func() { c.idle <- struct{}{} }()
-	case <-c.done:
-		return nil, errClosed("receive")
-	default:
+	if !c.receiving.CompareAndSwap(false, true) {
 		return nil, failMsg(transport.CodeInvalid, "receive", "", "another Receive of this consumer is running; call it from one goroutine")
 	}
+	defer c.receiving.Store(false)
+	select {
+	case <-c.done:
+		return nil, errClosed("receive")
+	case <-c.idle: // a recall in the background may be in it
+	}
+	defer func() {
+		if len(c.out) > 0 {
+			c.linger.Reset(lingerFor)
+		}
+		c.idle <- struct{}{}
+	}()
+	c.linger.Stop()
 	for {
 		ds, err := c.receive(ctx, min(limit, maxAsked), credits)
 		if len(ds) > 0 || err != nil {
@@ -58,18 +69,96 @@ func (c *consumer) receive(ctx context.Context, limit int, credits []transport.C
 		}
 		return nil, errDown("receive", "", natsgo.ErrDisconnected)
 	}
+	lost, _ := c.d.link.current()
+	if len(c.out) > 0 && (c.outLost != lost || !c.covers(limit, credits)) {
+		if ds := c.admit(c.recall(), limit, credits); len(ds) > 0 {
+			return ds, nil
+		}
+	}
 	if err := c.serve(ctx, credits); err != nil {
 		return nil, err
 	}
 	r := &round{c: c, ctx: ctx, credits: credits, limit: limit, got: make([][]transport.Delivery, len(credits))}
-	r.lost, _ = c.d.link.current()
-	r.index = make(map[*pulled]int, len(credits))
-	for i, p := range c.list {
+	r.lost, r.out = lost, c.out
+	c.out, c.outLost = nil, lost
+	r.number()
+	return r.run()
+}
+
+// number finds a stream's place in the credits.
+func (r *round) number() {
+	r.index = make(map[*pulled]int, len(r.c.list))
+	for i, p := range r.c.list {
 		if _, twice := r.index[p]; !twice {
 			r.index[p] = i
 		}
 	}
-	return r.run()
+}
+
+// covers reports whether the pulls that are out, and one more for each other stream with credit, fit into credits.
+func (c *consumer) covers(limit int, credits []transport.Credit) bool {
+	if len(credits) != len(c.list) {
+		return false
+	}
+	l := &c.ledger
+	l.Reset(limit, credits)
+	for i, p := range c.list {
+		if p.stream != credits[i].Stream || p.left > l.Allow(i) {
+			return false
+		}
+		l.Take(i, p.left)
+	}
+	for i, p := range c.list {
+		if credits[i].Max > 0 && p.left == 0 {
+			if l.Allow(i) == 0 {
+				return false
+			}
+			l.Take(i, 1)
+		}
+	}
+	return true
+}
+
+// recall takes back the pulls that are out, and returns what they have brought.
+func (c *consumer) recall() []transport.Delivery {
+	r := &round{c: c, ctx: context.Background(), lost: c.outLost, out: c.out, got: make([][]transport.Delivery, len(c.list))}
+	c.out = nil
+	r.number()
+	r.rest()
+	r.takeBack()
+	return slices.Concat(r.got...)
+}
+
+// admit takes into the books what the credits allow, and gives the surplus back.
+func (c *consumer) admit(ds []transport.Delivery, limit int, credits []transport.Credit) []transport.Delivery {
+	c.ledger.Reset(limit, credits)
+	kept := make([][]transport.Delivery, len(credits))
+	n := 0
+	for _, x := range ds {
+		i := slices.IndexFunc(credits, func(cr transport.Credit) bool { return cr.Stream == x.Stream })
+		if i < 0 || c.ledger.Allow(i) == 0 {
+			_ = c.d.nc.Publish(x.Token.(*lease).ack, nak) // otherwise its lease frees it
+			c.d.event(transport.Event{Kind: transport.EventSurplus, Stream: x.Stream, N: 1})
+			continue
+		}
+		c.ledger.Take(i, 1)
+		kept[i] = append(kept[i], x)
+		n++
+	}
+	if n == 0 {
+		return nil
+	}
+	return c.hold(kept, n)
+}
+
+// lingered ends the pulls that no Receive has come back for.
+func (c *consumer) lingered() {
+	select {
+	case <-c.idle:
+		c.admit(c.recall(), 0, nil)
+		c.idle <- struct{}{}
+	default: // a Receive has come
+	}
 }
 
 // ended tells whether the consumer or the call has.
@@ -104,6 +193,8 @@ func (r *round) run() ([]transport.Delivery, error) {
 	count, streams := l.Uniform()
 	wait := pullFor
 	switch {
+	case len(r.out) > 0:
+		return r.goOn(count)
 	case streams == 0: // served, but no slot is free
 		select {
 		case <-r.ctx.Done():
@@ -133,7 +224,62 @@ func (r *round) run() ([]transport.Delivery, error) {
 	}
 	r.ask(wait)
 	r.collect(wait+pullGrace, false)
+	if wait == pullFor {
+		return r.leave()
+	}
 	r.takeBack()
+	return r.end()
+}
+
+// goOn waits with the pulls that are out from the last Receive, and with new ones for the other streams.
+func (r *round) goOn(count int) ([]transport.Delivery, error) {
+	l := &r.c.ledger
+	l.Reset(r.limit, r.credits)
+	renew := pullFor
+	for i, p := range r.c.list {
+		l.Take(i, p.left)
+		if p.left > 0 {
+			renew = min(renew, time.Until(p.until))
+		}
+	}
+	old := r.out
+	r.out = nil
+	for i, p := range r.c.list {
+		if p.left == 0 && l.Allow(i) > 0 { // covers has seen to one for each
+			r.give(p, i, 1)
+		}
+	}
+	for _, p := range r.out {
+		if n := min(l.Allow(r.index[p]), count-1); n > 0 {
+			r.give(p, r.index[p], n)
+		}
+	}
+	r.ask(pullFor)
+	r.out = append(old, r.out...)
+	r.collect(max(0, renew)+pullGrace, false)
+	return r.leave()
+}
+
+// leave ends a round whose pulls may stay out. Those that should have ended by themselves are taken back.
+func (r *round) leave() ([]transport.Delivery, error) {
+	now := time.Now()
+	for _, p := range r.out {
+		if p.left > 0 && (now.After(p.until.Add(pullGrace/2)) || r.err != nil || len(r.vanished) > 0 || r.c.ended(r.ctx) != nil && r.ctx.Err() == nil) {
+			r.takeBack()
+			return r.end()
+		}
+	}
+	select {
+	case <-r.lost:
+		r.takeBack()
+		return r.end()
+	default:
+	}
+	for _, p := range r.out {
+		if p.left > 0 {
+			r.c.out = append(r.c.out, p)
+		}
+	}
 	return r.end()
 }
 
@@ -192,7 +338,7 @@ func (r *round) poll() {
 // ask sends the pulls. wait 0 means that a stream without messages says so at once.
 func (r *round) ask(wait time.Duration) {
 	for _, p := range r.out {
-		p.came = false
+		p.until = time.Now().Add(wait)
 		if p.sub == nil {
 			if err := r.c.subscribe(p); err != nil {
 				p.left, r.err = 0, errDown("receive", p.stream, err)
@@ -300,7 +446,6 @@ func (r *round) take(m *natsgo.Msg) bool {
 	}
 	if strings.HasPrefix(m.Reply, "$JS.ACK.") {
 		p.left = max(0, p.left-1)
-		p.came = true
 		r.deliver(p, m)
 		return p.left == 0
 	}

@@ -55,6 +55,12 @@ func (d *Driver) Ensure(ctx context.Context, specs []transport.StreamSpec) error
 	if err := d.check("ensure"); err != nil {
 		return err
 	}
+	if d.set.core {
+		for _, sp := range specs {
+			d.remember(sp)
+		}
+		return d.ensureCore(ctx, specs)
+	}
 	for _, sp := range specs {
 		limited, cancel := context.WithTimeout(ctx, d.set.timeout)
 		err := d.ensure(limited, sp)
@@ -86,9 +92,6 @@ func (d *Driver) remember(sp transport.StreamSpec) {
 }
 
 func (d *Driver) ensure(ctx context.Context, sp transport.StreamSpec) error {
-	if d.set.core {
-		return nil
-	}
 	start := time.Now()
 	name := jsStream(sp.Stream)
 	s, err := d.js.Stream(ctx, name)
