@@ -23,6 +23,9 @@ import (
 // childStop is how long a child process may take to drain before it is killed.
 const childStop = 10 * time.Second
 
+// demoPayload has room for what the gateway lets in by default, and its envelope; nats-server's own default is 1 MiB.
+const demoPayload = 8 << 20
+
 // demoBroker is a broker that was started for the demo.
 type demoBroker struct {
 	url, about string
@@ -41,7 +44,7 @@ func startRedisDemo(ctx context.Context, cfg *config.Config, logTo io.Writer) (*
 
 // startNATSDemo has a nats-server inside this process, so that nothing needs to be installed.
 func startNATSDemo(ctx context.Context, cfg *config.Config, logTo io.Writer) (*demo, error) {
-	nats, err := brokers.StartNATS(ctx, brokers.NATSConfig{})
+	nats, err := brokers.StartNATS(ctx, brokers.NATSConfig{MaxPayload: demoPayload})
 	if err != nil {
 		return nil, err
 	}

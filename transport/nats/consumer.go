@@ -204,7 +204,10 @@ func (c *consumer) attach(ctx context.Context, p *pulled) error {
 	limited, cancel := context.WithTimeout(ctx, c.d.set.timeout)
 	defer cancel()
 	info, err := c.d.js.Consumer(limited, jsStream(p.stream), token(c.group))
-	if err != nil && missing(err) && c.d.heal(limited, p.stream, c.group) {
+	if err != nil && missing(err) && c.d.heal(ctx, p.stream, c.group) {
+		again, cancel := context.WithTimeout(ctx, c.d.set.timeout)
+		defer cancel()
+		limited = again
 		info, err = c.d.js.Consumer(limited, jsStream(p.stream), token(c.group))
 	}
 	if err == nil && info.CachedInfo().Config.AckWait != c.lease {

@@ -52,7 +52,7 @@ func (d *Driver) Tail(ctx context.Context, ts transport.TailSpec) (transport.Tai
 	d.mu.Unlock()
 	subject, _ := laneSubject(t.address)
 	lost, up := d.link.current()
-	err := error(natsgo.ErrDisconnected)
+	var err error = natsgo.ErrDisconnected
 	if up {
 		if t.sub, err = d.nc.Subscribe(subject, t.put); err == nil {
 			_ = t.sub.SetPendingLimits(-1, -1) // the queue has the cap

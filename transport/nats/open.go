@@ -48,6 +48,12 @@ func Open(ctx context.Context, u *url.URL, opts transport.Options) (transport.Dr
 		return nil, fail("open", "", err)
 	}
 	if err := d.start(ctx); err != nil {
+		d.mu.Lock()
+		d.closed = true // so that the end of this connection is no event
+		d.mu.Unlock()
+		if d.presence.done != nil {
+			d.presence.close()
+		}
 		d.nc.Close()
 		return nil, err
 	}

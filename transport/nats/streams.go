@@ -25,8 +25,10 @@ const (
 	dedupWindow = 2 * time.Minute
 	// maxWaitingPulls is how many pulls may wait at one group: one for each worker process that is idle.
 	maxWaitingPulls = 10_000
-	// A stream that keeps vanishing is made again at most this often.
-	minHealPause, maxHealPause = 10 * time.Millisecond, time.Second
+	// A stream that vanished is made again after minHealPause, and one that keeps vanishing at most every maxHealPause. The
+	// first is no smaller for the server's sake: it ends a stream's consumers before the stream, and a consumer that is made in
+	// between leaves a stream whose files are gone.
+	minHealPause, maxHealPause = 250 * time.Millisecond, time.Second
 	// updateTries bounds how often a change of a stream that others change as well is repeated.
 	updateTries = 5
 )
@@ -169,26 +171,24 @@ func (d *Driver) heal(ctx context.Context, stream, group string) bool {
 		d.mu.Unlock()
 		return false
 	}
-	now := time.Now()
-	wait := mine.healed.Add(mine.pause).Sub(now)
-	if wait > 0 {
-		mine.pause = min(2*mine.pause, maxHealPause)
-	} else if now.Sub(mine.healed) > 2*maxHealPause {
+	if time.Since(mine.healed) > 2*maxHealPause {
 		mine.pause = minHealPause
 	}
-	mine.healed = now.Add(max(wait, 0))
+	wait := min(mine.pause, max(minHealPause, d.set.timeout/2)) // a Publish must live to see it
+	mine.pause = min(2*mine.pause, maxHealPause)
+	mine.healed = time.Now()
 	sp := mine.StreamSpec
 	sp.Groups = slices.Clone(sp.Groups)
 	d.mu.Unlock()
-	if wait > 0 {
-		t := time.NewTimer(wait)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return false
-		}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+		return false
 	}
+	ctx, cancel := context.WithTimeout(ctx, d.set.timeout)
+	defer cancel()
 	if !d.gone(ctx, sp) { // another call or driver was faster
 		return true
 	}

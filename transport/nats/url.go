@@ -125,7 +125,7 @@ func (s *settings) parseAuth(name, v string) error {
 	case "token":
 		s.auth = append(s.auth, natsgo.Token(v))
 	case "creds":
-		if _, err := os.Stat(v); err != nil {
+		if _, err := os.Stat(v); err != nil { //nolint:gosec // the file that the user names
 			return bad("creds: %v", err)
 		}
 		s.auth = append(s.auth, natsgo.UserCredentials(v))
