@@ -52,12 +52,14 @@ func (d *Driver) Tail(ctx context.Context, ts transport.TailSpec) (transport.Tai
 	d.mu.Unlock()
 	subject, _ := laneSubject(t.address)
 	lost, up := d.link.current()
-	var err error = natsgo.ErrDisconnected
-	if up {
-		if t.sub, err = d.nc.Subscribe(subject, t.put); err == nil {
-			_ = t.sub.SetPendingLimits(-1, -1) // the queue has the cap
-			err = d.mux.barrier(ctx, d.set.timeout, lost)
-		}
+	if !up {
+		_ = t.Close(ctx)
+		return nil, errDown("tail", ts.Name, natsgo.ErrDisconnected)
+	}
+	var err error
+	if t.sub, err = d.nc.Subscribe(subject, t.put); err == nil {
+		_ = t.sub.SetPendingLimits(-1, -1) // the queue has the cap
+		err = d.mux.barrier(ctx, d.set.timeout, lost)
 	}
 	if err != nil {
 		_ = t.Close(ctx)
