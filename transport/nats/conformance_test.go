@@ -31,7 +31,7 @@ func server(t *testing.T, cfg brokers.NATSConfig) *brokers.NATSProcess {
 	return n
 }
 
-func parse(t *testing.T, raw string) *url.URL {
+func parse(t testing.TB, raw string) *url.URL {
 	t.Helper()
 	u, err := url.Parse(raw)
 	if err != nil {

@@ -36,7 +36,7 @@ func (e *events) count(k transport.EventKind) int64 {
 	return e.seen[k]
 }
 
-func open(t *testing.T, raw string) (*Driver, *events) {
+func open(t testing.TB, raw string) (*Driver, *events) {
 	t.Helper()
 	e := &events{seen: map[transport.EventKind]int64{}}
 	d, err := Open(t.Context(), parse(t, raw), transport.Options{Logger: slog.New(slog.DiscardHandler), OnEvent: e.on})
@@ -47,7 +47,7 @@ func open(t *testing.T, raw string) (*Driver, *events) {
 	return d.(*Driver), e
 }
 
-func ensure(t *testing.T, d *Driver, sp transport.StreamSpec) transport.Consumer {
+func ensure(t testing.TB, d *Driver, sp transport.StreamSpec) transport.Consumer {
 	t.Helper()
 	if err := d.Ensure(t.Context(), []transport.StreamSpec{sp}); err != nil {
 		t.Fatal(err)
