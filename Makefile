@@ -8,7 +8,7 @@ SHELL := /bin/bash
 BIN            := bin/streamerson
 GOLANGCI       := v2.15.0
 GOLANGCI_BIN   := bin/golangci-lint-$(GOLANGCI)
-# BROKER: mem or redis. ONCE=1: make run ends after its requests.
+# BROKER: mem, nats or redis. ONCE=1: make run ends after its requests.
 BROKER         ?= mem
 ONCE           ?=
 # FUZZTIME is for each fuzz test.
@@ -27,7 +27,7 @@ build: ## Build bin/streamerson.
 	go build -trimpath -ldflags '-X main.buildVersion=$(VERSION)' -o $(BIN) ./cmd/streamerson
 
 .PHONY: run
-run: build $(if $(filter redis,$(BROKER)),redis-server) ## Start a gateway and two workers, send a request to each route. BROKER=mem|redis, ONCE=1 to end then.
+run: build $(if $(filter redis,$(BROKER)),redis-server) ## Start a gateway and two workers, send a request to each route. BROKER=mem|nats|redis, ONCE=1 to end then.
 	@$(BIN) demo --broker $(BROKER) $(if $(ONCE),--once)
 
 .PHONY: test

@@ -34,15 +34,15 @@ func demoCommand() *cobra.Command {
 		Long: `Starts a gateway and two workers with the posts example, sends a real HTTP request to each route, and prints each answer and
 where its time went. Then the gateway stays up until Ctrl-C.
 
---broker mem runs all in this process and needs nothing installed. --broker redis starts a redis-server of its own, and gateway
-and workers as processes of their own.`,
+--broker mem runs all in this process. --broker nats has a nats-server inside this process, and --broker redis starts a
+redis-server of its own; with both, gateway and workers are processes of their own. Only redis needs something installed.`,
 		Example: "  streamerson demo\n  streamerson demo --broker redis --once",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runDemo(cmd, broker, once)
 		},
 	}
-	cmd.Flags().StringVar(&broker, "broker", "mem", "mem or redis")
+	cmd.Flags().StringVar(&broker, "broker", "mem", "mem, nats or redis")
 	cmd.Flags().BoolVar(&once, "once", false, "end after the requests; the exit code tells whether all were answered well")
 	cmd.Flags().String("listen", "", "address for HTTP (default "+demoListen+", or a free port when that is taken)")
 	return cmd
@@ -57,9 +57,11 @@ type demo struct {
 }
 
 func runDemo(cmd *cobra.Command, broker string, once bool) error {
-	start := map[string]func(context.Context, *config.Config, io.Writer) (*demo, error){"mem": startMemDemo, "redis": startRedisDemo}[broker]
+	start := map[string]func(context.Context, *config.Config, io.Writer) (*demo, error){
+		"mem": startMemDemo, "nats": startNATSDemo, "redis": startRedisDemo,
+	}[broker]
 	if start == nil {
-		return usageError(fmt.Errorf("--broker %q is not known; use mem or redis", broker))
+		return usageError(fmt.Errorf("--broker %q is not known; use mem, nats or redis", broker))
 	}
 	listen, err := demoAddress(cmd)
 	if err != nil {

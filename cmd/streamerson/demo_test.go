@@ -31,9 +31,9 @@ func TestDemoCoversEveryRoute(t *testing.T) {
 	}
 }
 
-// TestDemo: `make run ONCE=1` and `make run ONCE=1 BROKER=redis`.
+// TestDemo: `make run ONCE=1` and `make run ONCE=1 BROKER=redis|nats`.
 func TestDemo(t *testing.T) {
-	for _, broker := range []string{"mem", "redis"} {
+	for _, broker := range []string{"mem", "nats", "redis"} {
 		t.Run(broker, func(t *testing.T) {
 			r := streamerson(t, "demo", "--once", "--broker", broker, "--listen", freeAddr(t))
 			if r.code != 0 {
@@ -43,6 +43,9 @@ func TestDemo(t *testing.T) {
 				if !strings.Contains(r.stdout, want) {
 					t.Errorf("the output has no %q:\n%s", want, r.stdout)
 				}
+			}
+			if broker == "nats" && !strings.Contains(r.stdout, "NATS at 127.0.0.1:") {
+				t.Errorf("the output does not say what was started:\n%s", r.stdout)
 			}
 			if broker == "redis" && !strings.Contains(r.stdout, "Redis at 127.0.0.1:") {
 				t.Errorf("the output does not say what was started:\n%s", r.stdout)

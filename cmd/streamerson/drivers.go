@@ -5,6 +5,7 @@ import (
 
 	"github.com/streamerson/streamerson/transport"
 	"github.com/streamerson/streamerson/transport/mem"
+	"github.com/streamerson/streamerson/transport/nats"
 	"github.com/streamerson/streamerson/transport/redis"
 )
 
@@ -14,5 +15,8 @@ var registerDrivers = sync.OnceFunc(func() {
 	transport.Default.Register("mem", mem.Open)
 	for _, scheme := range redis.Schemes {
 		transport.Default.Register(scheme, redis.Open)
+	}
+	for _, scheme := range nats.Schemes {
+		transport.Default.Register(scheme, nats.Open)
 	}
 })

@@ -23,12 +23,37 @@ import (
 // childStop is how long a child process may take to drain before it is killed.
 const childStop = 10 * time.Second
 
+// demoPayload has room for what the gateway lets in by default, and its envelope; nats-server's own default is 1 MiB.
+const demoPayload = 8 << 20
+
+// demoBroker is a broker that was started for the demo.
+type demoBroker struct {
+	url, about string
+	stop       func()
+}
+
 // startRedisDemo starts a Redis of its own, and a gateway and two workers as processes of their own: this program again.
-func startRedisDemo(ctx context.Context, cfg *config.Config, logTo io.Writer) (d *demo, err error) {
+func startRedisDemo(ctx context.Context, cfg *config.Config, logTo io.Writer) (*demo, error) {
 	redis, err := brokers.StartRedis(ctx, brokers.RedisConfig{AOF: "everysec"})
 	if err != nil {
 		return nil, err
 	}
+	about := fmt.Sprintf("Redis at %s (process %d)", redis.Addr, redis.Pid)
+	return startProcesses(ctx, cfg, logTo, demoBroker{redis.URL, about, redis.Stop})
+}
+
+// startNATSDemo has a nats-server inside this process, so that nothing needs to be installed.
+func startNATSDemo(ctx context.Context, cfg *config.Config, logTo io.Writer) (*demo, error) {
+	nats, err := brokers.StartNATS(ctx, brokers.NATSConfig{MaxPayload: demoPayload})
+	if err != nil {
+		return nil, err
+	}
+	about := fmt.Sprintf("NATS at %s (inside this process, %d)", nats.Addr, os.Getpid())
+	return startProcesses(ctx, cfg, logTo, demoBroker{nats.URL, about, nats.Stop})
+}
+
+// startProcesses starts a gateway and two workers on a broker.
+func startProcesses(ctx context.Context, cfg *config.Config, logTo io.Writer, broker demoBroker) (d *demo, err error) {
 	var children []*child
 	d = &demo{url: "http://" + cfg.Gateway.Listen}
 	d.stop = func() {
@@ -36,7 +61,7 @@ func startRedisDemo(ctx context.Context, cfg *config.Config, logTo io.Writer) (d
 		for i := len(children) - 1; i >= 0; i-- {
 			children[i].stop()
 		}
-		redis.Stop()
+		broker.stop()
 	}
 	defer func() {
 		if err != nil {
@@ -62,7 +87,7 @@ func startRedisDemo(ctx context.Context, cfg *config.Config, logTo io.Writer) (d
 	d.failed = failed
 	var ready []func() error
 	start := func(args ...string) error {
-		c, err := startChild(file, redis.URL, logTo, failed, args...)
+		c, err := startChild(file, broker.url, logTo, failed, args...)
 		if err == nil {
 			children = append(children, c)
 			ready = append(ready, c.ready)
@@ -80,8 +105,7 @@ func startRedisDemo(ctx context.Context, cfg *config.Config, logTo io.Writer) (d
 	if err := waitReady(ctx, ready, failed); err != nil {
 		return nil, err
 	}
-	d.about = fmt.Sprintf("Redis at %s (process %d), workers (processes %d and %d) and a gateway (process %d).",
-		redis.Addr, redis.Pid, children[0].pid(), children[1].pid(), children[2].pid())
+	d.about = fmt.Sprintf("%s, workers (processes %d and %d) and a gateway (process %d).", broker.about, children[0].pid(), children[1].pid(), children[2].pid())
 	return d, nil
 }
 

@@ -1,0 +1,115 @@
+package nats
+
+import (
+	"context"
+	"log/slog"
+	"net/url"
+	"os"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/streamerson/streamerson/conformance"
+	"github.com/streamerson/streamerson/internal/brokers"
+	"github.com/streamerson/streamerson/transport"
+)
+
+func TestMain(m *testing.M) {
+	brokers.ServeNATSChild()
+	os.Exit(m.Run())
+}
+
+// server starts a NATS that ends with the test.
+func server(t *testing.T, cfg brokers.NATSConfig) *brokers.NATSProcess {
+	t.Helper()
+	n, err := brokers.StartNATSProcess(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(n.Stop)
+	return n
+}
+
+func parse(t testing.TB, raw string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// admin is JetStream as an operator has it.
+func admin(t *testing.T, addr string) jetstream.JetStream {
+	t.Helper()
+	nc, err := nats.Connect(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.AccountInfo(t.Context()); err != nil { // now it has all its goroutines
+		t.Fatal(err)
+	}
+	return js
+}
+
+func wipe(ctx context.Context, js jetstream.JetStream) error {
+	names := js.StreamNames(ctx)
+	for name := range names.Name() {
+		if err := js.DeleteStream(ctx, name); err != nil {
+			return err
+		}
+	}
+	return names.Err()
+}
+
+func TestConformance(t *testing.T) {
+	n := server(t, brokers.NATSConfig{})
+	u := parse(t, n.URL)
+	js := admin(t, n.Addr)
+	conformance.Run(t, conformance.Harness{
+		Open: func(ctx context.Context) (transport.Driver, error) {
+			return Open(ctx, u, transport.Options{Logger: slog.New(slog.DiscardHandler)})
+		},
+		Broker: conformance.Control{
+			Wipe:    func(ctx context.Context) error { return wipe(ctx, js) },
+			Restart: n.Restart,
+		},
+	})
+}
+
+// notCore are the scenarios that core NATS can't pass, and why. There is no capability to declare these by.
+var notCore = map[string]string{
+	"backlog-full":                  "there is no backlog to bound: what waits is in the receivers' memory",
+	"publish-before-group":          "nothing is stored for those who come later",
+	"concurrent-ensure":             "nothing is stored for those who come later",
+	"credits-1-stream":              "nothing is stored for those who come later, and a request can't move to another consumer",
+	"credits-5-streams":             "as credits-1-stream",
+	"credits-50-streams":            "as credits-1-stream",
+	"out-of-order-acks-then-reopen": "what was delivered doesn't come again",
+	"closed-driver":                 "it publishes before anyone has joined",
+	"lag":                           "a driver knows only the groups that it ensured, or that live",
+	"restart":                       "it publishes to a stream that nobody has joined",
+}
+
+func TestCoreConformance(t *testing.T) {
+	n := server(t, brokers.NATSConfig{NoJetStream: true})
+	u := parse(t, "nats+core://"+n.Addr)
+	h := conformance.Harness{
+		Open: func(ctx context.Context) (transport.Driver, error) {
+			return Open(ctx, u, transport.Options{Logger: slog.New(slog.DiscardHandler)})
+		},
+		Broker: conformance.Control{Restart: n.Restart},
+	}
+	for _, s := range conformance.Scenarios(h) {
+		if notCore[s.Name] == "" {
+			h.Only = append(h.Only, s.Name)
+		}
+	}
+	conformance.Run(t, h)
+}

@@ -1,0 +1,363 @@
+package nats
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/streamerson/streamerson/transport"
+)
+
+// corePrefix + NAME is where a request goes with nats+core://; queue groups take it from there.
+const corePrefix = root + "c."
+
+// coreQueue is how many requests a process holds for its free slots to come, over all streams of a consumer; what comes beyond is
+// dropped and reported (EventDeleted). They wait in its memory: with core NATS there is nowhere else.
+const coreQueue = 8192
+
+// coreConsumer is a member of a queue group. The server hands it requests as they come: it can't be asked for a number.
+type coreConsumer struct {
+	d     *Driver
+	name  string
+	group string
+	wake  chan struct{} // capacity 1
+	done  chan struct{}
+
+	mu      sync.Mutex
+	closed  bool
+	subs    map[string]*coreStream
+	listed  []string // by the last Receive
+	seq     uint64
+	waiting int
+
+	ledger transport.Ledger // used by Receive only
+}
+
+// coreStream is one stream of a coreConsumer. Guarded by its mu.
+type coreStream struct {
+	sub   *natsgo.Subscription
+	live  *natsgo.Subscription // from the first Receive that lists the stream
+	queue []transport.Delivery
+}
+
+// coreToken is a delivery's token: nothing is left to settle but the reply.
+type coreToken struct{ c *coreConsumer }
+
+// coreLag: the waiting requests are in the memory of others; only the living consumers are known. A stream exists as far
+// as this driver ensured it.
+func (d *Driver) coreLag(ctx context.Context, stream, group string) (transport.Lag, error) {
+	for _, name := range []string{stream, group} {
+		if err := transport.CheckName(name); err != nil {
+			return transport.Lag{}, err
+		}
+	}
+	n := d.presence.count(ctx, stream, group)
+	if n == 0 && !d.ensured(stream, group) {
+		return transport.Lag{}, failMsg(transport.CodeNotFound, "lag", stream, "this driver has not ensured the stream and group, and core NATS has no streams to look at")
+	}
+	return transport.Lag{Waiting: -1, Pending: -1, Oldest: -1, Consumers: n}, nil
+}
+
+func (d *Driver) coreNobody(stream string) *transport.Error {
+	d.mu.Lock()
+	known := d.specs[stream] != nil
+	d.mu.Unlock()
+	if !known {
+		return failMsg(transport.CodeNotFound, "publish", stream, "no live worker serves the stream, and this driver has not ensured it")
+	}
+	return failMsg(transport.CodeUnavailable, "publish", stream, "no live worker serves the stream, and core NATS stores nothing")
+}
+
+func (d *Driver) sendCore(m *transport.Message, reply string) error {
+	return d.nc.PublishRequest(corePrefix+token(m.Stream), reply, m.Body)
+}
+
+func newCoreConsumer(d *Driver, name, group string) *coreConsumer {
+	return &coreConsumer{d: d, name: name, group: group, wake: make(chan struct{}, 1), done: make(chan struct{}), subs: map[string]*coreStream{}}
+}
+
+// ensured tells whether this driver has ensured the group on the stream. There is nobody else to ask.
+func (d *Driver) ensured(stream, group string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	sp := d.specs[stream]
+	return sp != nil && slices.Contains(sp.Groups, group)
+}
+
+// ensureCore subscribes the members of the groups that are named: a request that comes before their next Receive waits here.
+func (d *Driver) ensureCore(ctx context.Context, specs []transport.StreamSpec) error {
+	d.mu.Lock()
+	var members []*coreConsumer
+	for m := range d.members {
+		if c, ok := m.(*coreConsumer); ok {
+			members = append(members, c)
+		}
+	}
+	d.mu.Unlock()
+	for _, c := range members {
+		for _, sp := range specs {
+			if !slices.Contains(sp.Groups, c.group) {
+				continue
+			}
+			if err := c.subscribe(sp.Stream); err != nil {
+				return fail("ensure", sp.Stream, err)
+			}
+		}
+	}
+	return d.settleSubscriptions(ctx, "ensure")
+}
+
+// settleSubscriptions waits until the server has them.
+func (d *Driver) settleSubscriptions(ctx context.Context, op string) error {
+	lost, up := d.link.current()
+	if !up {
+		return nil // they are sent with the next connection
+	}
+	if err := d.mux.barrier(ctx, d.set.timeout, lost); err != nil {
+		return fail(op, "", err)
+	}
+	return nil
+}
+
+// start subscribes to all streams on which the group was ensured.
+func (c *coreConsumer) start(ctx context.Context) error {
+	c.d.mu.Lock()
+	var streams []string
+	for name, sp := range c.d.specs {
+		if slices.Contains(sp.Groups, c.group) {
+			streams = append(streams, name)
+		}
+	}
+	c.d.mu.Unlock()
+	for _, name := range streams {
+		if err := c.subscribe(name); err != nil {
+			return fail("join", name, err)
+		}
+	}
+	return c.d.settleSubscriptions(ctx, "join")
+}
+
+// serve makes this member live on the streams in credits, and leaves those that it served and serves no more. A stream without
+// credit stays subscribed: the server must know that somebody serves it.
+func (c *coreConsumer) serve(credits []transport.Credit) error {
+	c.mu.Lock()
+	same := len(c.listed) == len(credits)
+	for i := range credits {
+		same = same && c.listed[i] == credits[i].Stream
+	}
+	c.mu.Unlock()
+	if same {
+		return nil
+	}
+	names := make([]string, len(credits))
+	for i, cr := range credits {
+		names[i] = cr.Stream
+		if err := transport.CheckName(cr.Stream); err != nil {
+			return err
+		}
+		if !c.d.ensured(cr.Stream, c.group) {
+			return failMsg(transport.CodeNotFound, "receive", cr.Stream, "there is no such stream or group; Ensure makes it")
+		}
+		if err := c.subscribe(cr.Stream); err != nil {
+			return fail("receive", cr.Stream, err)
+		}
+		if err := c.live(cr.Stream); err != nil {
+			return fail("receive", cr.Stream, err)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for stream, s := range c.subs {
+		if s.live != nil && !slices.Contains(names, stream) && len(s.queue) == 0 {
+			c.leave(s)
+			delete(c.subs, stream)
+		}
+	}
+	c.listed = names
+	return nil
+}
+
+// live makes this member count on a stream.
+func (c *coreConsumer) live(stream string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.subs[stream]
+	if c.closed || s == nil || s.live != nil {
+		return nil
+	}
+	var err error
+	s.live, err = c.d.presence.serve(stream, c.group, c.name)
+	return err
+}
+
+// subscribe joins the queue group of a stream, unless it is in it.
+func (c *coreConsumer) subscribe(stream string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.subs[stream] != nil {
+		return nil
+	}
+	s := &coreStream{}
+	var err error
+	s.sub, err = c.d.nc.QueueSubscribe(corePrefix+token(stream), token(c.group), func(m *natsgo.Msg) { c.put(s, stream, m) })
+	if err != nil {
+		return err
+	}
+	_ = s.sub.SetPendingLimits(-1, -1) // coreQueue has the cap
+	c.subs[stream] = s
+	return nil
+}
+
+// put is called by the subscription's goroutine.
+func (c *coreConsumer) put(s *coreStream, stream string, m *natsgo.Msg) {
+	c.mu.Lock()
+	full := c.waiting >= coreQueue || c.closed
+	if !full {
+		c.seq++
+		c.waiting++
+		s.queue = append(s.queue, transport.Delivery{
+			Stream: stream, ID: c.name + "-" + strconv.FormatUint(c.seq, 10), Body: body(m), Attempt: 1, Age: -1, Token: coreToken{c},
+		})
+	}
+	c.mu.Unlock()
+	if full {
+		c.d.log.warn("core full", "streamerson: requests are dropped: more came than this process can hold", "stream", stream, "limit", coreQueue)
+		c.d.event(transport.Event{Kind: transport.EventDeleted, Stream: stream, N: 1})
+		return
+	}
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Receive gives what came, within the credits.
+func (c *coreConsumer) Receive(ctx context.Context, limit int, credits []transport.Credit) ([]transport.Delivery, error) {
+	if limit < 1 {
+		return nil, failMsg(transport.CodeInvalid, "receive", "", "max must be at least 1")
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		select {
+		case <-c.done:
+			return nil, errClosed("receive")
+		default:
+		}
+		if err := c.serve(credits); err != nil {
+			return nil, err
+		}
+		if ds := c.take(limit, credits); len(ds) > 0 {
+			return ds, nil
+		}
+		select {
+		case <-c.wake:
+		case <-c.done:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (c *coreConsumer) take(limit int, credits []transport.Credit) []transport.Delivery {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ledger.Reset(limit, credits)
+	var ds []transport.Delivery
+	for i, cr := range credits {
+		s := c.subs[cr.Stream]
+		if s == nil {
+			continue
+		}
+		n := min(c.ledger.Allow(i), len(s.queue))
+		c.ledger.Take(i, n)
+		ds = append(ds, s.queue[:n]...)
+		clear(s.queue[:n])
+		if s.queue = s.queue[n:]; len(s.queue) == 0 {
+			s.queue = nil
+		}
+	}
+	c.waiting -= len(ds)
+	return ds
+}
+
+// Settle publishes the replies; an ack has nothing else to do. Release and Extend are refused.
+func (c *coreConsumer) Settle(ctx context.Context, batch []transport.Settlement, errs []error) {
+	var replies []transport.Message
+	var of []int
+	for i := range batch {
+		if errs[i] = c.checkSettlement(&batch[i]); errs[i] == nil && batch[i].Reply != nil {
+			replies, of = append(replies, *batch[i].Reply), append(of, i)
+		}
+	}
+	if len(replies) == 0 {
+		return
+	}
+	results := make([]transport.Result, len(replies))
+	c.d.Publish(ctx, replies, results)
+	for k, i := range of {
+		errs[i] = results[k].Err
+	}
+}
+
+func (c *coreConsumer) checkSettlement(s *transport.Settlement) error {
+	stream := ""
+	var t coreToken
+	if s.Delivery != nil {
+		t, _ = s.Delivery.Token.(coreToken)
+		stream = s.Delivery.Stream
+	}
+	select {
+	case <-c.done:
+		return errClosed("settle")
+	default:
+	}
+	switch {
+	case t.c != c:
+		return failMsg(transport.CodeInvalid, "settle", stream, "this consumer did not receive that delivery")
+	case s.Verb == transport.Release || s.Verb == transport.Extend:
+		return failMsg(transport.CodeUnsupported, "settle", stream, "core NATS gives a request once; use nats:// where it has to come again")
+	case s.Verb != transport.Ack:
+		return failMsg(transport.CodeInvalid, "settle", stream, "the verb is not Ack, Release or Extend")
+	}
+	return nil
+}
+
+func (c *coreConsumer) leave(s *coreStream) {
+	if s.live != nil {
+		c.d.presence.leave(s.live)
+	}
+	_ = s.sub.Unsubscribe() // fails only when the connection is closed
+}
+
+// Close leaves the queue groups. What waits in this process is handed on to others, as far as there are any.
+func (c *coreConsumer) Close(ctx context.Context) error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil
+	}
+	c.closed = true
+	close(c.done)
+	var left []transport.Delivery
+	for _, s := range c.subs {
+		c.leave(s)
+		left = append(left, s.queue...)
+	}
+	c.subs = nil
+	c.mu.Unlock()
+	c.d.mu.Lock()
+	delete(c.d.members, c)
+	c.d.mu.Unlock()
+	for _, x := range left {
+		_ = c.d.nc.Publish(corePrefix+token(x.Stream), x.Body) // at most once: nobody may be there
+	}
+	if lost, up := c.d.link.current(); up {
+		_ = c.d.mux.barrier(ctx, min(c.d.set.timeout, time.Second), lost)
+	}
+	return nil
+}
