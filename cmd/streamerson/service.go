@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -36,6 +37,8 @@ type service struct {
 	driver  transport.Driver
 	admin   *metrics.Admin
 	hangup  chan os.Signal
+	// serving is set by the first check of a part: until then the process is not ready, however long opening lanes takes.
+	serving atomic.Bool
 }
 
 // startService opens everything that cfg names. It blocks until the broker answered, at most openTimeout.
@@ -69,6 +72,12 @@ func startService(ctx context.Context, cfg *config.Config, logTo io.Writer) (*se
 			s.close()
 			return nil, err
 		}
+		s.admin.AddCheck("start", func() error {
+			if !s.serving.Load() {
+				return errors.New("it is still starting")
+			}
+			return nil
+		})
 		log.Info("admin port listens", "addr", s.admin.Addr())
 	}
 	return s, nil
@@ -90,6 +99,7 @@ func (s *service) check(name string, c metrics.Check) {
 	if s.admin != nil {
 		s.admin.AddCheck(name, c)
 	}
+	s.serving.Store(true)
 }
 
 // client makes the process's one caller.

@@ -225,7 +225,7 @@ func (c *coreConsumer) put(s *coreStream, stream string, m *natsgo.Msg) {
 	}
 	c.mu.Unlock()
 	if full {
-		c.d.log.warn("core full", "streamerson: requests are dropped: more came than this process can hold", "stream", stream, "limit", coreQueue)
+		c.d.log.Warn("core full", "streamerson: requests are dropped: more came than this process can hold", "stream", stream, "limit", coreQueue)
 		c.d.event(transport.Event{Kind: transport.EventDeleted, Stream: stream, N: 1})
 		return
 	}

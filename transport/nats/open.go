@@ -40,7 +40,7 @@ func Open(ctx context.Context, u *url.URL, opts transport.Options) (transport.Dr
 		opts.Logger = slog.Default()
 	}
 	d := &Driver{
-		set: set, instance: newInstance(), opts: opts, log: &limitedLog{l: opts.Logger, last: map[string]time.Time{}},
+		set: set, instance: newInstance(), opts: opts, log: transport.NewQuietLog(opts.Logger),
 		link: newLink(), specs: map[string]*spec{}, members: map[transport.Consumer]bool{}, tailers: map[*tailer]bool{},
 	}
 	d.nc, err = d.connect(ctx)
@@ -79,7 +79,7 @@ func (d *Driver) connect(ctx context.Context) (*natsgo.Conn, error) {
 		natsgo.DisconnectErrHandler(func(_ *natsgo.Conn, err error) { d.onState(false, err) }),
 		natsgo.ReconnectHandler(func(*natsgo.Conn) { d.onState(true, nil) }),
 		natsgo.ErrorHandler(func(_ *natsgo.Conn, _ *natsgo.Subscription, err error) {
-			d.log.warn("async", "streamerson: NATS reports an error", "err", err)
+			d.log.Warn("async", "streamerson: NATS reports an error", "err", err)
 		}),
 	}, d.set.auth...)
 	if d.set.tls != nil {
@@ -187,6 +187,6 @@ func (d *Driver) onState(up bool, err error) {
 		d.event(transport.Event{Kind: transport.EventConnected})
 		return
 	}
-	d.log.warn("down", "streamerson: NATS can't be reached; requests are refused until it is back", "err", err)
+	d.log.Warn("down", "streamerson: NATS can't be reached; requests are refused until it is back", "err", err)
 	d.event(transport.Event{Kind: transport.EventDisconnected, Err: err})
 }

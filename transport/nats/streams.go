@@ -193,10 +193,10 @@ func (d *Driver) heal(ctx context.Context, stream, group string) bool {
 		return true
 	}
 	if err := d.ensure(ctx, sp); err != nil {
-		d.log.warn("heal "+stream, "streamerson: a stream or group is gone and could not be made again", "stream", stream, "err", err)
+		d.log.Warn("heal "+stream, "streamerson: a stream or group is gone and could not be made again", "stream", stream, "err", err)
 		return false
 	}
-	d.log.warn("healed "+stream, "streamerson: a stream or group was gone and has been made again", "stream", stream)
+	d.log.Warn("healed "+stream, "streamerson: a stream or group was gone and has been made again", "stream", stream)
 	d.event(transport.Event{Kind: transport.EventRecreated, Stream: stream, N: 1})
 	return true
 }

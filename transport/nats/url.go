@@ -2,7 +2,6 @@ package nats
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"maps"
 	"net"
@@ -115,7 +114,8 @@ func (s *settings) parseQuery(u *url.URL, secure bool) error {
 		return bad("the URL has several credentials; give one of user and password, token, creds, nkey")
 	}
 	if secure {
-		s.tls, err = tlsConfig(files, s.servers[0])
+		host, _, _ := net.SplitHostPort(strings.TrimPrefix(s.servers[0], "nats://"))
+		s.tls, err = transport.LoadTLS(files, host)
 	}
 	return err
 }
@@ -169,34 +169,4 @@ func parseDuration(name, v string, d *time.Duration) error {
 	}
 	*d = n
 	return nil
-}
-
-func tlsConfig(files map[string]string, server string) (*tls.Config, error) {
-	host, _, _ := net.SplitHostPort(strings.TrimPrefix(server, "nats://"))
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host}
-	if name := files["tls_server_name"]; name != "" {
-		c.ServerName = name
-	}
-	if path := files["tls_ca"]; path != "" {
-		pem, err := os.ReadFile(path) //nolint:gosec // the file that the user names
-		if err != nil {
-			return nil, bad("tls_ca: %v", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, bad("tls_ca: %s holds no PEM certificate", path)
-		}
-	}
-	cert, key := files["tls_cert"], files["tls_key"]
-	if (cert == "") != (key == "") {
-		return nil, bad("tls_cert and tls_key go together: one is missing")
-	}
-	if cert != "" {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		if err != nil {
-			return nil, bad("tls_cert, tls_key: %v", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
-	return c, nil
 }

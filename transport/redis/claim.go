@@ -79,7 +79,7 @@ func (c *consumer) report(part []want, redelivered, deleted []int64) {
 		}
 		if deleted[i] > 0 {
 			c.d.event(transport.Event{Kind: transport.EventDeleted, Stream: w.cs.st.name, N: deleted[i]})
-			c.d.log.warn("deleted "+w.cs.st.name, "streamerson: pending requests had been deleted from the stream and are lost", "stream", w.cs.st.name, "n", deleted[i])
+			c.d.log.Warn("deleted "+w.cs.st.name, "streamerson: pending requests had been deleted from the stream and are lost", "stream", w.cs.st.name, "n", deleted[i])
 		}
 	}
 }

@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +18,7 @@ type Driver struct {
 	caps     transport.Capabilities
 	instance string
 	opts     transport.Options
-	log      *limitedLog
+	log      *transport.QuietLog
 
 	cmd   *commander
 	links struct {
@@ -144,24 +143,4 @@ func (d *Driver) Close(ctx context.Context) error {
 		return connFail("close", "", err)
 	}
 	return nil
-}
-
-// limitedLog writes at most one line a second for each thing.
-type limitedLog struct {
-	l    *slog.Logger
-	mu   sync.Mutex
-	last map[string]time.Time
-}
-
-func (l *limitedLog) warn(thing, msg string, args ...any) {
-	l.mu.Lock()
-	now := time.Now()
-	quiet := now.Sub(l.last[thing]) < time.Second
-	if !quiet {
-		l.last[thing] = now
-	}
-	l.mu.Unlock()
-	if !quiet {
-		l.l.Warn(msg, args...)
-	}
 }

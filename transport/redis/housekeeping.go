@@ -63,7 +63,7 @@ func (d *Driver) housekeeping(ctx context.Context) {
 			old := time.Duration(mono()-st.trimmedAt.Load()) > trimEvery
 			if all || n >= earlyTrimEntries || b >= earlyTrimBytes || n > 0 && old {
 				if err := d.trim(ctx, st); err != nil && !transport.IsCode(err, transport.CodeUnavailable) && ctx.Err() == nil {
-					d.log.warn("trim", "streamerson: a stream can't be trimmed", "stream", st.name, "err", err)
+					d.log.Warn("trim", "streamerson: a stream can't be trimmed", "stream", st.name, "err", err)
 				}
 			}
 		}

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
@@ -33,7 +32,7 @@ func Open(ctx context.Context, u *url.URL, opts transport.Options) (transport.Dr
 		opts.Logger = slog.Default()
 	}
 	d := &Driver{
-		set: set, instance: newInstance(), opts: opts, log: &limitedLog{l: opts.Logger, last: map[string]time.Time{}},
+		set: set, instance: newInstance(), opts: opts, log: transport.NewQuietLog(opts.Logger),
 		streams: map[string]*streamState{}, consumers: map[*consumer]bool{}, lanes: map[string]laneInfo{}, house: make(chan struct{}, 1),
 	}
 	d.links.cmd, d.links.tail = openLink(set, false), openLink(set, true)
@@ -161,6 +160,6 @@ func (d *Driver) onState(up bool, err error) {
 		signal(d.house)
 		return
 	}
-	d.log.warn("down", "streamerson: Redis can't be reached; requests are refused until it is back", "err", err)
+	d.log.Warn("down", "streamerson: Redis can't be reached; requests are refused until it is back", "err", err)
 	d.event(transport.Event{Kind: transport.EventDisconnected, Err: err})
 }

@@ -134,7 +134,7 @@ func (d *Driver) recreate(ctx context.Context, states []*streamState) (int, erro
 	for i, st := range made {
 		if i == 0 || st != made[i-1] {
 			d.event(transport.Event{Kind: transport.EventRecreated, Stream: st.name, N: 1})
-			d.log.warn("recreated", "streamerson: a stream or group had vanished from Redis and was made again", "stream", st.name)
+			d.log.Warn("recreated", "streamerson: a stream or group had vanished from Redis and was made again", "stream", st.name)
 		}
 	}
 	return len(made), err

@@ -282,7 +282,7 @@ func (ts *tails) readBlocked(lanes []*lane, wait time.Duration) error {
 		return -1
 	}, ts.entries[:0])
 	if err != nil {
-		ts.d.log.warn("tail", "streamerson: a lane can't be read", "err", err)
+		ts.d.log.Warn("tail", "streamerson: a lane can't be read", "err", err)
 		return err
 	}
 	ts.dispatch(lanes, ids)
@@ -390,7 +390,7 @@ func (ts *tails) renew(ctx context.Context) {
 		}
 		id, created, err := ts.d.attach(ctx, l)
 		if err != nil {
-			ts.d.log.warn("lane", "streamerson: a reply lane is gone and can't be made again", "err", err)
+			ts.d.log.Warn("lane", "streamerson: a reply lane is gone and can't be made again", "err", err)
 			continue
 		}
 		if !created {

@@ -2,12 +2,10 @@ package redis
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"maps"
 	"net"
 	"net/url"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -162,7 +160,8 @@ func (s *settings) parseQuery(u *url.URL, secure bool) error {
 		return bad("parameters master, sentinel_username and sentinel_password are for redis+sentinel://")
 	}
 	if secure {
-		s.tls, err = tlsConfig(tlsFiles, s.addrs[0])
+		host, _, _ := net.SplitHostPort(s.addrs[0])
+		s.tls, err = transport.LoadTLS(tlsFiles, host)
 	}
 	return err
 }
@@ -174,39 +173,4 @@ func parseDuration(name, v string, d *time.Duration) error {
 	}
 	*d = n
 	return nil
-}
-
-func tlsConfig(files map[string]string, addr string) (*tls.Config, error) {
-	host, _, _ := net.SplitHostPort(addr)
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host}
-	if name := files["tls_server_name"]; name != "" {
-		c.ServerName = name
-	}
-	if path := files["tls_ca"]; path != "" {
-		pem, err := os.ReadFile(path) //nolint:gosec // the file that the user names
-		if err != nil {
-			return nil, bad("tls_ca: %v", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, bad("tls_ca: %s holds no PEM certificate", path)
-		}
-	}
-	cert, key := files["tls_cert"], files["tls_key"]
-	if (cert == "") != (key == "") {
-		return nil, bad("tls_cert and tls_key go together: one is missing")
-	}
-	if cert != "" {
-		for name, path := range map[string]string{"tls_cert": cert, "tls_key": key} {
-			if _, err := os.Stat(path); err != nil {
-				return nil, bad("%s: %v", name, err)
-			}
-		}
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		if err != nil {
-			return nil, bad("tls_cert, tls_key: %v", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
-	return c, nil
 }
