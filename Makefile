@@ -34,6 +34,11 @@ run: build $(if $(filter redis,$(BROKER)),redis-server) ## Start a gateway and t
 test: redis-server c-compiler fmt vet lint ## Check format and style, then run all tests with the race detector.
 	go test -race -timeout $(TESTTIMEOUT) ./...
 
+.PHONY: test-kafka
+test-kafka: ## Run the Kafka driver's tests on a real Kafka: not part of test yet. Installs Java, Maven and Kafka's jars when missing.
+	scripts/install-kafka.sh
+	go test -race -tags kafka -timeout $(TESTTIMEOUT) ./transport/kafka
+
 .PHONY: test-quick
 test-quick: redis-server ## Run all tests without the race detector and the linters.
 	go test -timeout $(TESTTIMEOUT) ./...
