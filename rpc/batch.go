@@ -23,7 +23,7 @@ type batcher[T any] struct {
 	single  [1]T // the batch of a caller that flushes its own; guarded by busy
 }
 
-// newBatcher starts the flusher. flush gets batches of 1 to maxBatch items and must not keep the slice.
+// newBatcher starts the flusher. flush is called once at a time, and gets batches of 1 to maxBatch items and must not keep the slice.
 func newBatcher[T any](flush func([]T)) *batcher[T] {
 	b := &batcher[T]{flush: flush, done: make(chan struct{})}
 	b.wake = sync.NewCond(&b.mu)

@@ -48,7 +48,7 @@ type publisher struct {
 	table    *calls
 	batch    *batcher[outgoing]
 
-	// used by the flusher only
+	// used by the flush that is under way only
 	items   []outgoing
 	msgs    []transport.Message
 	results []transport.Result

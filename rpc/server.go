@@ -93,7 +93,7 @@ type Server struct {
 	// Used by the receive loop only.
 	fresh []*handling
 
-	// Used by the flusher of settling only.
+	// Used by the flush of settling only.
 	batch []transport.Settlement
 	errs  []error
 	well  []*handling

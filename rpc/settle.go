@@ -98,7 +98,7 @@ func (s *Server) done(hs ...*handling) {
 	s.slots.settled(n)
 }
 
-// flushSettlements hands a batch to the driver. It runs in the settling batcher's goroutine only.
+// flushSettlements hands a batch to the driver. The settling batcher calls it, once at a time.
 func (s *Server) flushSettlements(batch []*handling) {
 	s.batch, s.errs = s.batch[:0], s.errs[:0]
 	for _, h := range batch {

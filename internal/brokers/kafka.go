@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -141,16 +140,10 @@ func (k *Kafka) spawn(ctx context.Context) error {
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(k.java, append(k.jvm("-Xmx512m"), "kafka.Kafka", k.properties())...) //nolint:gosec // java, with our own arguments
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, k.Dir
-	// Its own process group: a Ctrl-C at the terminal is for the program, which then stops the broker last.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("brokers: start %s: %w", k.java, err)
+	p, err := startProcess(cmd)
+	if err != nil {
+		return err
 	}
-	p := &process{cmd: cmd, exited: make(chan struct{})}
-	go func() {
-		_ = cmd.Wait()
-		close(p.exited)
-	}()
 	k.mu.Lock()
 	k.proc, k.Pid = p, cmd.Process.Pid
 	k.mu.Unlock()

@@ -113,9 +113,6 @@ func natsAddress(cfg NATSConfig) (addr, rawURL string) {
 	return addr, u.String()
 }
 
-// Server is the running server, for what tests do to it.
-func (n *NATS) Server() *server.Server { return n.s }
-
 // Terminate ends the server in an orderly way and keeps its files for Start. It returns when it is gone.
 func (n *NATS) Terminate() {
 	n.s.Shutdown()

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -87,18 +86,13 @@ func (n *NATSProcess) Start(ctx context.Context) error {
 	cmd := exec.Command(exe)
 	cmd.Env = append(os.Environ(), envNATSChild+"="+string(text))
 	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if n.stdin, err = cmd.StdinPipe(); err != nil {
 		return err
 	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("brokers: start %s: %w", exe, err)
+	p, err := startProcess(cmd)
+	if err != nil {
+		return err
 	}
-	p := &process{cmd: cmd, exited: make(chan struct{})}
-	go func() {
-		_ = cmd.Wait()
-		close(p.exited)
-	}()
 	n.proc, n.Pid = p, cmd.Process.Pid
 	ctx, cancel := context.WithTimeout(ctx, natsStartTimeout)
 	defer cancel()
@@ -133,12 +127,6 @@ func (n *NATSProcess) Kill9() error {
 	<-n.proc.exited
 	return err
 }
-
-// Pause stops the server with SIGSTOP: its connections stay open and nothing answers. Resume continues it.
-func (n *NATSProcess) Pause() error { return n.proc.cmd.Process.Signal(syscall.SIGSTOP) }
-
-// Resume continues a paused server.
-func (n *NATSProcess) Resume() error { return n.proc.cmd.Process.Signal(syscall.SIGCONT) }
 
 // Terminate ends the server in an orderly way, and keeps its files for Start.
 func (n *NATSProcess) Terminate() {

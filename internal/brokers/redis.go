@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -75,11 +74,6 @@ type Redis struct {
 
 	mu   sync.Mutex
 	proc *process
-}
-
-type process struct {
-	cmd    *exec.Cmd
-	exited chan struct{}
 }
 
 var errExternal = errors.New("brokers: the Redis comes from " + EnvRedisURL + " and is not ours to control; unset it, or set RedisConfig.Own")
@@ -196,16 +190,10 @@ func (r *Redis) args() []string {
 
 func (r *Redis) spawn(ctx context.Context) error {
 	cmd := exec.Command(r.bin, r.args()...)
-	// Its own process group: a Ctrl-C at the terminal is for the program, which then stops the broker last.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("brokers: start %s: %w", r.bin, err)
+	p, err := startProcess(cmd)
+	if err != nil {
+		return err
 	}
-	p := &process{cmd: cmd, exited: make(chan struct{})}
-	go func() {
-		_ = cmd.Wait()
-		close(p.exited)
-	}()
 	r.mu.Lock()
 	r.proc, r.Pid = p, cmd.Process.Pid
 	r.mu.Unlock()
