@@ -8,8 +8,8 @@ SHELL := /bin/bash
 BIN            := bin/streamerson
 GOLANGCI       := v2.15.0
 GOLANGCI_BIN   := bin/golangci-lint-$(GOLANGCI)
-# BROKER: mem, nats or redis. ONCE=1: make run ends after its requests.
-BROKER         ?= mem
+# BROKER of make run: nats (a nats-server inside the program), nats+core, mem or redis. ONCE=1: it ends after its requests.
+BROKER         ?= nats
 ONCE           ?=
 # FUZZTIME is for each fuzz test.
 FUZZTIME       ?= 20s
@@ -27,7 +27,7 @@ build: ## Build bin/streamerson.
 	go build -trimpath -ldflags '-X main.buildVersion=$(VERSION)' -o $(BIN) ./cmd/streamerson
 
 .PHONY: run
-run: build $(if $(filter redis,$(BROKER)),redis-server) ## Start a gateway and two workers, send a request to each route. BROKER=mem|nats|redis, ONCE=1 to end then.
+run: build $(if $(filter redis,$(BROKER)),redis-server) ## Start a gateway and two workers, send a request to each route. BROKER=nats|nats+core|mem|redis, ONCE=1 to end then.
 	@$(BIN) demo --broker $(BROKER) $(if $(ONCE),--once)
 
 .PHONY: test

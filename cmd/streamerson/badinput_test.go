@@ -54,7 +54,7 @@ func TestBadInput(t *testing.T) {
 		{"nobody serves the stream", nil, []string{"call", "nobody", "b", "--transport", open.URL}, exitCall + 14, "streamerson: rpc: unavailable: no live worker serves stream nobody"},
 		{"dlq without ids", nil, []string{"dlq", "rm", "posts", "--transport", open.URL}, exitUsage, "streamerson: name the dead letters by their ids, or all of them with --all; streamerson dlq ls posts lists them"},
 		{"dlq of an unknown id", nil, []string{"dlq", "show", "posts", "1-1", "--transport", open.URL}, exitFailed, "streamerson: there is no dead letter 1-1 on posts.dead"},
-		{"demo with an unknown broker", nil, []string{"demo", "--broker", "rabbit"}, exitUsage, `streamerson: --broker "rabbit" is not known; use mem, nats or redis`},
+		{"demo with an unknown broker", nil, []string{"demo", "--broker", "rabbit"}, exitUsage, `streamerson: --broker "rabbit" is not known; use one of mem, nats, nats+core, redis`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -3,10 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,15 +37,17 @@ func demoCommand() *cobra.Command {
 		Long: `Starts a gateway and two workers with the posts example, sends a real HTTP request to each route, and prints each answer and
 where its time went. Then the gateway stays up until Ctrl-C.
 
---broker mem runs all in this process. --broker nats has a nats-server inside this process, and --broker redis starts a
-redis-server of its own; with both, gateway and workers are processes of their own. Only redis needs something installed.`,
+--broker nats (the default) has a nats-server inside this process; nats+core is the same without JetStream. --broker redis starts a
+redis-server of its own, which must be installed. With all of them gateway and workers are processes of their own, and more
+workers can join at the URL that is printed. --broker mem runs all in this process.`,
 		Example: "  streamerson demo\n  streamerson demo --broker redis --once",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runDemo(cmd, broker, once)
 		},
 	}
-	cmd.Flags().StringVar(&broker, "broker", "mem", "mem, nats or redis")
+	cmd.Flags().StringVar(&broker, "broker", "nats", strings.Join(demoBrokers(), ", "))
+	addBrokerPortFlag(cmd)
 	cmd.Flags().BoolVar(&once, "once", false, "end after the requests; the exit code tells whether all were answered well")
 	cmd.Flags().String("listen", "", "address for HTTP (default "+demoListen+", or a free port when that is taken)")
 	return cmd
@@ -56,12 +61,21 @@ type demo struct {
 	stop   func()
 }
 
+// startDemo are the ways to start a demo, by the broker's name.
+var startDemo = map[string]func(ctx context.Context, cmd *cobra.Command, cfg *config.Config) (*demo, error){
+	"mem": startMemDemo, "redis": startRedisDemo,
+	"nats": startNATSDemo, "nats+core": startNATSCoreDemo,
+}
+
+func demoBrokers() []string { return slices.Sorted(maps.Keys(startDemo)) }
+
 func runDemo(cmd *cobra.Command, broker string, once bool) error {
-	start := map[string]func(context.Context, *config.Config, io.Writer) (*demo, error){
-		"mem": startMemDemo, "nats": startNATSDemo, "redis": startRedisDemo,
-	}[broker]
+	start := startDemo[broker]
 	if start == nil {
-		return usageError(fmt.Errorf("--broker %q is not known; use mem, nats or redis", broker))
+		return usageError(fmt.Errorf("--broker %q is not known; use one of %s", broker, strings.Join(demoBrokers(), ", ")))
+	}
+	if cmd.Flags().Changed("broker-port") && !strings.HasPrefix(broker, "nats") {
+		return usageError(errors.New("--broker-port is for the nats-server inside: use it with --broker nats or nats+core"))
 	}
 	listen, err := demoAddress(cmd)
 	if err != nil {
@@ -82,7 +96,7 @@ func runDemo(cmd *cobra.Command, broker string, once bool) error {
 	ctx, out := cmd.Context(), cmd.OutOrStdout()
 	startCtx, cancel := context.WithTimeout(ctx, demoReadyTimeout)
 	defer cancel()
-	d, err := start(startCtx, cfg, cmd.ErrOrStderr())
+	d, err := start(startCtx, cmd, cfg)
 	if err != nil {
 		return err
 	}
@@ -125,7 +139,8 @@ func demoAddress(cmd *cobra.Command) (string, error) {
 }
 
 // startMemDemo runs a gateway and two workers in this process, each with a connection of its own to one broker in memory.
-func startMemDemo(ctx context.Context, cfg *config.Config, logTo io.Writer) (*demo, error) {
+func startMemDemo(ctx context.Context, cmd *cobra.Command, cfg *config.Config) (*demo, error) {
+	logTo := cmd.ErrOrStderr()
 	d := &demo{about: fmt.Sprintf("A gateway and %d workers in this process, on streams in its memory (mem).", demoWorkers)}
 	failed := make(chan error, demoWorkers+1)
 	d.failed = failed

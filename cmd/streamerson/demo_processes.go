@@ -16,15 +16,14 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/streamerson/streamerson/config"
 	"github.com/streamerson/streamerson/internal/brokers"
 )
 
 // childStop is how long a child process may take to drain before it is killed.
 const childStop = 10 * time.Second
-
-// demoPayload has room for what the gateway lets in by default, and its envelope; nats-server's own default is 1 MiB.
-const demoPayload = 8 << 20
 
 // demoBroker is a broker that was started for the demo.
 type demoBroker struct {
@@ -33,23 +32,30 @@ type demoBroker struct {
 }
 
 // startRedisDemo starts a Redis of its own, and a gateway and two workers as processes of their own: this program again.
-func startRedisDemo(ctx context.Context, cfg *config.Config, logTo io.Writer) (*demo, error) {
+func startRedisDemo(ctx context.Context, cmd *cobra.Command, cfg *config.Config) (*demo, error) {
 	redis, err := brokers.StartRedis(ctx, brokers.RedisConfig{AOF: "everysec"})
 	if err != nil {
 		return nil, err
 	}
 	about := fmt.Sprintf("Redis at %s (process %d)", redis.Addr, redis.Pid)
-	return startProcesses(ctx, cfg, logTo, demoBroker{redis.URL, about, redis.Stop})
+	return startProcesses(ctx, cfg, cmd.ErrOrStderr(), demoBroker{redis.URL, about, redis.Stop})
 }
 
 // startNATSDemo has a nats-server inside this process, so that nothing needs to be installed.
-func startNATSDemo(ctx context.Context, cfg *config.Config, logTo io.Writer) (*demo, error) {
-	nats, err := brokers.StartNATS(ctx, brokers.NATSConfig{MaxPayload: demoPayload})
+func startNATSDemo(ctx context.Context, cmd *cobra.Command, cfg *config.Config) (*demo, error) {
+	b, err := startEmbedded(ctx, cmd, "nats")
 	if err != nil {
 		return nil, err
 	}
-	about := fmt.Sprintf("NATS at %s (inside this process, %d)", nats.Addr, os.Getpid())
-	return startProcesses(ctx, cfg, logTo, demoBroker{nats.URL, about, nats.Stop})
+	return startProcesses(ctx, cfg, cmd.ErrOrStderr(), b)
+}
+
+func startNATSCoreDemo(ctx context.Context, cmd *cobra.Command, cfg *config.Config) (*demo, error) {
+	b, err := startEmbedded(ctx, cmd, "nats+core")
+	if err != nil {
+		return nil, err
+	}
+	return startProcesses(ctx, cfg, cmd.ErrOrStderr(), b)
 }
 
 // startProcesses starts a gateway and two workers on a broker.

@@ -31,9 +31,9 @@ func TestDemoCoversEveryRoute(t *testing.T) {
 	}
 }
 
-// TestDemo: `make run ONCE=1` and `make run ONCE=1 BROKER=redis|nats`.
+// TestDemo: `make run ONCE=1` with each BROKER.
 func TestDemo(t *testing.T) {
-	for _, broker := range []string{"mem", "nats", "redis"} {
+	for _, broker := range []string{"mem", "nats", "nats+core", "redis"} {
 		t.Run(broker, func(t *testing.T) {
 			r := streamerson(t, "demo", "--once", "--broker", broker, "--listen", freeAddr(t))
 			if r.code != 0 {
@@ -44,10 +44,10 @@ func TestDemo(t *testing.T) {
 					t.Errorf("the output has no %q:\n%s", want, r.stdout)
 				}
 			}
-			if broker == "nats" && !strings.Contains(r.stdout, "NATS at 127.0.0.1:") {
-				t.Errorf("the output does not say what was started:\n%s", r.stdout)
-			}
-			if broker == "redis" && !strings.Contains(r.stdout, "Redis at 127.0.0.1:") {
+			about := map[string]string{
+				"mem": "in its memory", "nats": "at nats://127.0.0.1:", "nats+core": "at nats+core://127.0.0.1:", "redis": "Redis at 127.0.0.1:",
+			}[broker]
+			if !strings.Contains(r.stdout, about) {
 				t.Errorf("the output does not say what was started:\n%s", r.stdout)
 			}
 		})

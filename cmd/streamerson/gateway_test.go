@@ -55,6 +55,41 @@ func TestDevWithoutFile(t *testing.T) {
 	})
 }
 
+// TestDevIsJoined: a worker in another process serves a stream over the broker inside dev's.
+func TestDevIsJoined(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte("from outside")) }))
+	defer server.Close()
+	for _, broker := range []string{"nats", "nats+core"} {
+		t.Run(broker, func(t *testing.T) {
+			listen, port := freeAddr(t), strings.TrimPrefix(freeAddr(t), "127.0.0.1:")
+			file := writeFile(t, t.TempDir(), "dev.yaml", "gateway: {routes: [{match: GET /in, stream: in}, {match: GET /out, stream: out}]}\n")
+			d := start(t, nil, "dev", "-c", file, "--listen", listen, "--streams", "in", "--broker", broker, "--broker-port", port)
+			d.wrote("these streams")
+			eventually(t, "dev's own worker answers", func() bool { status, _ := get(t, "http://"+listen+"/in"); return status == 200 })
+			if status, _ := get(t, "http://"+listen+"/out"); status != 503 {
+				t.Errorf("without a worker: status %d", status)
+			}
+			url := broker + "://127.0.0.1:" + port
+			d.wrote("transport=" + url)
+			start(t, nil, "worker", "--transport", url, "--streams", "out", "--forward", server.URL)
+			eventually(t, "the worker outside answers", func() bool { _, body := get(t, "http://"+listen+"/out"); return body == "from outside" })
+			if r := streamerson(t, "dev", "--broker-port", port, "--listen", freeAddr(t)); r.code != exitUsage || !strings.Contains(r.stderr, "--broker-port "+port) {
+				t.Errorf("a port that is taken: exit code %d, %s", r.code, r.stderr)
+			}
+		})
+	}
+}
+
+// TestDevInMemory: without a port, and so without workers elsewhere.
+func TestDevInMemory(t *testing.T) {
+	addr := freeAddr(t)
+	start(t, nil, "dev", "--broker", "mem", "--listen", addr)
+	eventually(t, "the example answers", func() bool { status, _ := get(t, "http://"+addr+"/posts/7"); return status == 200 })
+	if r := streamerson(t, "dev", "--broker", "mem", "--streams", "posts"); r.code == 0 || !strings.Contains(r.stderr, "no worker here serves") {
+		t.Errorf("a stream that nobody serves: exit code %d, %s", r.code, r.stderr)
+	}
+}
+
 func TestDevForwards(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte("served " + r.URL.Path)) }))
 	defer server.Close()
