@@ -1,0 +1,166 @@
+package history
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/streamerson/streamerson/rpc"
+	"github.com/streamerson/streamerson/transport"
+	"github.com/streamerson/streamerson/transport/mem"
+)
+
+// run makes calls and sends one-way messages over a recorded client and worker, and returns the book.
+func run(t *testing.T, dir string, spoil func(*Recorder)) *Book {
+	t.Helper()
+	book, err := Open(dir, "a/run", 42)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	broker := mem.NewBroker(mem.Config{})
+	driver := func(process string) (*Recorder, transport.Driver) {
+		r, err := book.Recorder(process)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r, r.Driver(broker.Open(transport.Options{}))
+	}
+	worker, wd := driver("worker")
+	scfg := rpc.ServerConfig{Streams: []rpc.StreamConfig{{Name: "s"}}, RetryDelays: []time.Duration{}}
+	worker.Server(&scfg)
+	server, err := rpc.NewServer(wd, scfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Handle("echo", func(_ context.Context, r *rpc.Request) (*rpc.Response, error) {
+		return &rpc.Response{Body: r.Body}, nil
+	})
+	server.Handle("fail", func(context.Context, *rpc.Request) (*rpc.Response, error) {
+		return nil, rpc.Errorf(rpc.CodeInternal, "no")
+	})
+	serve, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- server.Run(serve) }()
+
+	sender, cd := driver("client")
+	ccfg := rpc.ClientConfig{}
+	sender.Client(&ccfg)
+	client, err := rpc.NewClient(ctx, cd, ccfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := client.Call(ctx, &rpc.Request{Stream: "s", Function: "echo"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := client.Send(ctx, &rpc.Request{Stream: "s", Function: "echo"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := client.Send(ctx, &rpc.Request{Stream: "s", Function: "fail"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Call(ctx, &rpc.Request{Stream: "s", Function: "fail"}); rpc.CodeOf(err) != rpc.CodeInternal {
+		t.Fatal(err)
+	}
+	if _, err := client.Call(ctx, &rpc.Request{Stream: "s", Function: "none"}); rpc.CodeOf(err) != rpc.CodeUnimplemented {
+		t.Fatal(err)
+	}
+	if spoil != nil {
+		spoil(sender)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []transport.Driver{cd, wd} {
+		if err := d.Close(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return book
+}
+
+// TestRecorded: what a client and a worker do is a sound history with all that they did, and nothing stays of it.
+func TestRecorded(t *testing.T) {
+	dir := t.TempDir()
+	book := run(t, dir, nil)
+	v, path, err := book.Close(Rules{OneEffect: true, OneEntry: true}, false)
+	if err != nil || v.Err() != nil || path != "" {
+		t.Errorf("%v, %v, %q", err, v.Err(), path)
+	}
+	const want = "accepted 9, answered 5, dead 1, delivered 9, handled 8, published 9"
+	if v.String() != want {
+		t.Errorf("got  %s\nwant %s", v, want)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// TestKept: the history of a run that failed, or that breaks a rule, is one file that can be read again.
+func TestKept(t *testing.T) {
+	for name, failed := range map[string]bool{"failed": true, "broken": false} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			t.Setenv(EnvDir, dir)
+			book := run(t, "", func(r *Recorder) {
+				if !failed {
+					r.add(Event{Kind: Delivered, What: whatSend, ID: "ghost", Stream: "s", Entry: "1", Attempt: 1})
+				}
+			})
+			before, err := book.Events()
+			if err != nil {
+				t.Fatal(err)
+			}
+			v, path, err := book.Close(Rules{}, failed)
+			if err != nil || (v.Err() == nil) != failed || path != filepath.Join(dir, "a_run-42.jsonl") {
+				t.Fatalf("%v, %v, %q", err, v.Err(), path)
+			}
+			f, err := os.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = f.Close() }()
+			after, err := Read(f)
+			if err != nil || len(after) != len(before) {
+				t.Errorf("%d events were kept of %d: %v", len(after), len(before), err)
+			}
+			if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 1 {
+				t.Errorf("left: %v", left)
+			}
+		})
+	}
+}
+
+// TestCutLine: a process that was killed may leave a line that is cut; nothing else may be unreadable.
+func TestCutLine(t *testing.T) {
+	const good = `{"t":1,"p":"a","k":"joined"}` + "\n"
+	events, err := Read(strings.NewReader(good + good + `{"t":2,"p":`))
+	if err != nil || len(events) != 2 {
+		t.Errorf("%d events, %v", len(events), err)
+	}
+	if _, err := Read(strings.NewReader(good + "{\"t\":2,\"p\":\n" + good)); err == nil || !strings.Contains(err.Error(), "line 2") {
+		t.Errorf("a bad line: %v", err)
+	}
+}
+
+// TestBrowserStays: a recorded driver is a Browser exactly where the driver is one.
+func TestBrowserStays(t *testing.T) {
+	r := New(&strings.Builder{}, "p")
+	d := mem.NewBroker(mem.Config{}).Open(transport.Options{})
+	defer func() { _ = d.Close(t.Context()) }()
+	if _, ok := r.Driver(d).(transport.Browser); !ok {
+		t.Error("mem can be browsed")
+	}
+	if _, ok := r.Driver(struct{ transport.Driver }{d}).(transport.Browser); ok {
+		t.Error("this one can't")
+	}
+}
