@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -30,9 +31,14 @@ type Env struct {
 	TB
 	h        Harness
 	scenario string
+	why      string // of a refusal
 	n        int
 	drivers  []transport.Driver
+	ends     []func() // run before the drivers are closed, the last first
 }
+
+// atEnd runs f when the scenario is over, before the drivers are closed.
+func (e *Env) atEnd(f func()) { e.ends = append(e.ends, f) }
 
 // d scales a duration by Harness.Slow.
 func (e *Env) d(d time.Duration) time.Duration { return time.Duration(float64(d) * e.h.Slow) }
@@ -62,6 +68,9 @@ func (e *Env) open() transport.Driver {
 }
 
 func (e *Env) closeAll() {
+	for _, f := range slices.Backward(e.ends) {
+		f()
+	}
 	var wg sync.WaitGroup
 	for _, d := range e.drivers {
 		wg.Go(func() {

@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/streamerson/streamerson/transport"
 )
@@ -11,14 +12,25 @@ import (
 type Harness struct {
 	// Open connects a new driver, as another process would have it, always to the same broker. The suite closes it.
 	Open func(ctx context.Context) (transport.Driver, error)
+	// URL is the same broker's address for worker and client processes, which the suite starts by running this program
+	// again: its main or TestMain has to call ServeChild first. "" leaves the scenarios out that kill processes.
+	URL string
 	// Prefix begins every name that the suite uses, so that runs may share a broker; "" means a random one for each Run.
 	Prefix string
 	// Slow multiplies every wait and time limit, for slow brokers and machines; 0 means 1. Leases grow with it.
 	Slow float64
-	// Broker controls the broker itself. The zero value means that the suite can't, and leaves those scenarios out.
+	// Short makes the longest scenarios smaller: fewer messages, shorter outages.
+	Short bool
+	// Takeover bounds how long after a worker was killed another one may take to answer its requests, before Slow; 0
+	// means the lease of 1 s and 2 s. A transport that finds out otherwise (by a session) states its own bound here.
+	Takeover time.Duration
+	// Broker controls the broker itself. What it lacks leaves scenarios out.
 	Broker Control
-	// Only, if not empty, names the scenarios to run.
-	Only []string
+	// Only, if not empty, names the scenarios to run; Areas their areas.
+	Only  []string
+	Areas []Area
+	// OnResult, if set, is told how each scenario ended, from the goroutine that runs it.
+	OnResult func(Result)
 }
 
 // Control does to a broker what operators and accidents do. Each function returns when it is done, and may be nil.
@@ -27,6 +39,11 @@ type Control struct {
 	Wipe func(ctx context.Context) error
 	// Restart stops the broker in an orderly way and starts it on the same address with the data it kept.
 	Restart func(ctx context.Context) error
+	// Kill ends the broker's process as a crash would (kill -9). Start starts it again on the same address with the data
+	// it kept, and StartEmpty without any; both return when it takes connections.
+	Kill, Start, StartEmpty func(ctx context.Context) error
+	// Stop halts the broker (SIGSTOP): its connections stay open and nothing answers. Continue lets it go on.
+	Stop, Continue func(ctx context.Context) error
 }
 
 // TB is what a scenario reports to; *testing.T is one. Fatalf must end the calling goroutine.
@@ -38,10 +55,26 @@ type TB interface {
 	Failed() bool
 }
 
-// Run runs every scenario as a subtest of t, one after the other: they count goroutines.
+// Run runs every scenario as a subtest of t, one after the other: they count goroutines. One that can't be run is skipped with
+// the reason.
 func Run(t *testing.T, h Harness) {
 	h = h.withDefaults()
+	h.Short = h.Short || testing.Short()
+	tell := h.OnResult
 	for _, s := range Scenarios(h) {
-		t.Run(s.Name, func(t *testing.T) { s.Run(t, h) })
+		t.Run(s.Name, func(t *testing.T) {
+			var got Result
+			h := h
+			h.OnResult = func(r Result) {
+				got = r
+				if tell != nil {
+					tell(r)
+				}
+			}
+			s.Run(t, h)
+			if got.Outcome == NotRun {
+				t.Skip("not run: " + got.Reason)
+			}
+		})
 	}
 }

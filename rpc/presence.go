@@ -80,6 +80,7 @@ func (p *presence) check(ctx context.Context, stream string, now, deadline time.
 	}
 	t := time.NewTimer(min(p.wait, deadline.Sub(now)))
 	defer t.Stop()
+	after := now // a count that began later than this is fresh as well, however late it is seen
 	for {
 		s.mu.Lock()
 		live, known, since, asked, counted := s.live.Load(), s.known, s.since, s.asked, s.counted
@@ -88,7 +89,7 @@ func (p *presence) check(ctx context.Context, stream string, now, deadline time.
 			return true, nil
 		}
 		if known && time.Since(since) >= p.wait {
-			if time.Since(asked) <= presenceFresh {
+			if asked.After(after) || time.Since(asked) <= presenceFresh {
 				return true, noWorker(stream)
 			}
 			p.now()
@@ -99,7 +100,8 @@ func (p *presence) check(ctx context.Context, stream string, now, deadline time.
 			if !known { // the broker does not answer: let the publish find out
 				return true, nil
 			}
-			return true, noWorker(stream)
+			after = time.Now() // on a busy machine the last count may be older than the worker that has come meanwhile
+			p.now()
 		case <-ctx.Done():
 			return true, endOf(ctx.Err(), transport.OutcomeRejected)
 		}

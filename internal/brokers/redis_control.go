@@ -3,6 +3,7 @@ package brokers
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -66,6 +67,25 @@ func (r *Redis) Restart(ctx context.Context) error {
 	}
 	if err := r.Terminate(); err != nil {
 		return err
+	}
+	return r.spawn(ctx)
+}
+
+// StartEmpty is Restart without the data that the server had.
+func (r *Redis) StartEmpty(ctx context.Context) error {
+	if err := r.Terminate(); err != nil {
+		return err
+	}
+	for _, pattern := range []string{"appendonlydir", "*.aof", "*.rdb"} {
+		files, err := filepath.Glob(filepath.Join(r.Dir, pattern))
+		if err != nil {
+			return err
+		}
+		for _, f := range files {
+			if err := os.RemoveAll(f); err != nil {
+				return err
+			}
+		}
 	}
 	return r.spawn(ctx)
 }

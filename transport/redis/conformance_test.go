@@ -11,19 +11,29 @@ import (
 	"github.com/streamerson/streamerson/transport"
 )
 
+// openURL opens the driver as a program does, without its complaints about a broker that is tortured.
+func openURL(ctx context.Context, rawURL string) (transport.Driver, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	return Open(ctx, u, transport.Options{Logger: slog.New(slog.DiscardHandler)})
+}
+
 func TestConformance(t *testing.T) {
 	r := own(t, brokers.RedisConfig{AOF: "everysec"})
-	u, err := url.Parse(r.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
+	operator := admin(t, r.Addr)
 	conformance.Run(t, conformance.Harness{
-		Open: func(ctx context.Context) (transport.Driver, error) {
-			return Open(ctx, u, transport.Options{Logger: slog.New(slog.DiscardHandler)})
-		},
+		Open: func(ctx context.Context) (transport.Driver, error) { return openURL(ctx, r.URL) },
+		URL:  r.URL,
 		Broker: conformance.Control{
-			Wipe:    func(ctx context.Context) error { return admin(t, r.Addr).FlushAll(ctx).Err() },
-			Restart: r.Restart,
+			Wipe:       func(ctx context.Context) error { return operator.FlushAll(ctx).Err() },
+			Restart:    r.Restart,
+			Kill:       func(context.Context) error { return r.Kill9() },
+			Start:      r.Restart,
+			StartEmpty: r.StartEmpty,
+			Stop:       func(context.Context) error { return r.Pause() },
+			Continue:   func(context.Context) error { return r.Resume() },
 		},
 	})
 }

@@ -15,6 +15,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
+	"github.com/streamerson/streamerson/conformance"
 	"github.com/streamerson/streamerson/internal/brokers"
 	"github.com/streamerson/streamerson/internal/brokers/brokerstest"
 	"github.com/streamerson/streamerson/transport"
@@ -26,6 +27,7 @@ const group = "workers"
 var shared *brokers.Redis
 
 func TestMain(m *testing.M) {
+	conformance.ServeChild(openURL)
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	r, err := brokers.StartRedis(ctx, brokers.RedisConfig{AOF: "everysec"})
 	cancel()

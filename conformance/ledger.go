@@ -1,0 +1,89 @@
+package conformance
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// ledger is what became of the requests that have effects, by name.
+type ledger struct {
+	mu       sync.Mutex
+	sent     map[string]bool // about to be published, whatever became of it
+	accepted map[string]bool // the transport took responsibility: it was accepted one way, or answered
+	begun    map[string]int  // how often a handler began
+	ended    map[string]int  // how often one came to its end
+	dead     map[string]bool // in the dead letter stream
+}
+
+func newLedger() *ledger {
+	return &ledger{sent: map[string]bool{}, accepted: map[string]bool{}, begun: map[string]int{}, ended: map[string]int{}, dead: map[string]bool{}}
+}
+
+func (l *ledger) sending(name string) { l.mu.Lock(); l.sent[name] = true; l.mu.Unlock() }
+func (l *ledger) begin(name string)   { l.mu.Lock(); l.begun[name]++; l.mu.Unlock() }
+func (l *ledger) end(name string)     { l.mu.Lock(); l.ended[name]++; l.mu.Unlock() }
+func (l *ledger) bury(name string)    { l.mu.Lock(); l.dead[name] = true; l.mu.Unlock() }
+
+func (l *ledger) outcome(name string, accepted bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if accepted {
+		l.accepted[name] = true
+	}
+}
+
+func (l *ledger) beganTimes(name string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.begun[name]
+}
+
+// totals tells how many different requests began, ended, and were accepted.
+func (l *ledger) totals() (begun, ended, accepted int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.begun), len(l.ended), len(l.accepted)
+}
+
+// lost lists what was accepted and neither handled nor given up.
+func (l *ledger) lost() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var lost []string
+	for name := range l.accepted {
+		if l.ended[name] == 0 && !l.dead[name] {
+			lost = append(lost, name)
+		}
+	}
+	slices.Sort(lost)
+	return lost
+}
+
+// invented lists what ran though nobody sent it.
+func (l *ledger) invented() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var bad []string
+	for name := range l.begun {
+		if !l.sent[name] {
+			bad = append(bad, name)
+		}
+	}
+	slices.Sort(bad)
+	return bad
+}
+
+// repeated lists what ran more than once.
+func (l *ledger) repeated() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var bad []string
+	for name, n := range l.begun {
+		if n > 1 {
+			bad = append(bad, fmt.Sprintf("%s %d×", name, n))
+		}
+	}
+	slices.Sort(bad)
+	return bad
+}

@@ -1,0 +1,129 @@
+package conformance
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/streamerson/streamerson/rpc"
+)
+
+// member is a worker or caller of a scenario, in this process or in one of its own.
+type member struct {
+	s     *system
+	name  string
+	seen  counts
+	ready chan struct{}
+	ended chan struct{}
+	once  sync.Once
+
+	proc *process           // a process of its own
+	stop context.CancelFunc // in this process
+
+	mu      sync.Mutex
+	answers map[string]string // by a caller's call: the code
+	asked   int
+}
+
+// hear takes a member's report.
+func (m *member) hear(kind, name string) {
+	switch kind {
+	case sayReady:
+		m.once.Do(func() { close(m.ready) })
+	case sayBegin:
+		m.s.ledger.begin(name)
+	case sayEnd:
+		m.s.ledger.end(name)
+	case sayCount:
+		m.seen.add(name)
+	case saySent:
+		m.s.ledger.sending(name)
+		m.mu.Lock()
+		m.asked++
+		m.mu.Unlock()
+	case sayAnswer:
+		name, code, _ := strings.Cut(name, " ")
+		m.s.ledger.outcome(name, code == rpc.CodeOK.String())
+		m.mu.Lock()
+		m.answers[name] = code
+		m.mu.Unlock()
+	}
+}
+
+// answered returns how many calls a caller has made, and the codes of those that have ended, by name.
+func (m *member) answered() (asked int, codes map[string]string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	codes = make(map[string]string, len(m.answers))
+	for k, v := range m.answers {
+		codes[k] = v
+	}
+	return m.asked, codes
+}
+
+func (s *system) newMember(name string) *member {
+	m := &member{s: s, name: name, ready: make(chan struct{}), ended: make(chan struct{}), answers: map[string]string{}}
+	s.members = append(s.members, m)
+	return m
+}
+
+// workerConfig is the usual one: a lease short enough to wait for.
+func (s *system) childConfig(role string, change func(*childConfig)) childConfig {
+	s.serial++
+	cfg := childConfig{
+		Role: role, URL: s.h.URL, Name: role + itoa(s.serial), Streams: []string{s.stream},
+		Worker: workerConfig{Slots: 32, Lease: s.d(systemLease)}, Caller: callerConfig{Timeout: s.d(4 * patience)},
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	return cfg
+}
+
+// local starts a worker within this process and waits until it is ready; it ends with the scenario, or with end.
+func (s *system) local(change func(*childConfig)) *member {
+	s.Helper()
+	cfg := s.childConfig(roleWorker, change)
+	d := s.open()
+	m := s.newMember(cfg.Name)
+	ctx, stop := context.WithCancel(context.Background())
+	m.stop = stop
+	go func() {
+		defer close(m.ended)
+		if err := runWorker(ctx, d, cfg, m.hear); err != nil {
+			s.Errorf("worker %s: %v", cfg.Name, err)
+		}
+	}()
+	s.atEnd(func() { m.end() })
+	m.wait(m.ready, 4*patience, "ready")
+	return m
+}
+
+// end stops a member of this process and waits for it.
+func (m *member) end() {
+	m.stop()
+	<-m.ended
+}
+
+func (m *member) wait(c <-chan struct{}, d time.Duration, what string) {
+	m.s.Helper()
+	select {
+	case <-c:
+		return
+	default:
+	}
+	select {
+	case <-c:
+	case <-m.ended:
+		m.s.Fatalf("%s ended before it was %s", m.name, what)
+	case <-time.After(m.s.d(d)):
+		m.s.Fatalf("%s is not %s after %v", m.name, what, m.s.d(d))
+	}
+}
+
+// await waits until the member has reported a count n times.
+func (m *member) await(name string, n int, within time.Duration) {
+	m.s.Helper()
+	m.s.until(within, "the count "+name+" at "+m.name, func() bool { return m.seen.get(name) >= n })
+}
