@@ -157,10 +157,14 @@ func TestBrowserStays(t *testing.T) {
 	r := New(&strings.Builder{}, "p")
 	d := mem.NewBroker(mem.Config{}).Open(transport.Options{})
 	defer func() { _ = d.Close(t.Context()) }()
+	plain := struct{ transport.Driver }{d}
 	if _, ok := r.Driver(d).(transport.Browser); !ok {
 		t.Error("mem can be browsed")
 	}
-	if _, ok := r.Driver(struct{ transport.Driver }{d}).(transport.Browser); ok {
+	if _, ok := r.Driver(plain).(transport.Browser); ok {
 		t.Error("this one can't")
+	}
+	if Of(r.Driver(d)) != r || Of(r.Driver(plain)) != r || Of(d) != nil {
+		t.Error("the recorder of a driver")
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/streamerson/streamerson/transport"
 )
 
 // Recorder writes the events of one process. Its methods may be called concurrently.
@@ -67,5 +69,17 @@ func (r *Recorder) add(e Event) {
 	}
 	if err != nil && r.err == nil {
 		r.err = err
+	}
+}
+
+// Of returns the recorder of a driver that Driver made, nil of any other.
+func Of(d transport.Driver) *Recorder {
+	switch d := d.(type) {
+	case *driver:
+		return d.r
+	case browsing:
+		return d.r
+	default:
+		return nil
 	}
 }

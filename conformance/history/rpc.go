@@ -8,16 +8,22 @@ import (
 )
 
 // Client makes a client with cfg record how its calls and one-way messages end, and the replies that it drops. Its driver
-// has to be one of the same recorder's.
+// has to be one of the same recorder's. A nil Recorder does nothing.
 func (r *Recorder) Client(cfg *rpc.ClientConfig) {
+	if r == nil {
+		return
+	}
 	cfg.Middleware = append(cfg.Middleware[:len(cfg.Middleware):len(cfg.Middleware)], r.calls)
 	cfg.Observer = r.observer(cfg.Observer)
 	r.add(Event{Kind: Joined})
 }
 
 // Server makes a server with cfg record its handlers' runs, and the calls that expire. Its driver has to be one of the same
-// recorder's.
+// recorder's. A nil Recorder does nothing.
 func (r *Recorder) Server(cfg *rpc.ServerConfig) {
+	if r == nil {
+		return
+	}
 	group := cfg.Group
 	if group == "" {
 		group = rpc.DefaultGroup

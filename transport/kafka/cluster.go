@@ -39,6 +39,13 @@ func (c *cluster) addr(id int32) string {
 	return c.brokers[id]
 }
 
+// size is how many brokers there were at the last look.
+func (c *cluster) size() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.brokers)
+}
+
 // any sends to a broker that answers.
 func (c *cluster) any(ctx context.Context, req protocol.Message) (res protocol.Message, err error) {
 	c.mu.Lock()

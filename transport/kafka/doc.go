@@ -4,11 +4,13 @@
 //
 //	kafka://user:password@host1:9092,host2:9092     kafkas:// with TLS
 //
-// Parameters: timeout (2s; how long an answer may take before the connection counts as broken), dial_timeout (750ms), session
-// (6s; how long a process that was killed keeps its partitions), drain (1s; how long a rebalance waits for running handlers),
-// partitions (8; of new streams), replication (of new topics; the broker's default without it), max_body (16 MiB, in bytes;
-// also set as max.message.bytes of new topics), sasl (PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; PLAIN when there is a user), tls_ca,
-// tls_cert, tls_key (PEM files), tls_server_name. Any other is an error that names it.
+// Parameters: timeout (2s; how long an answer may take before the connection counts as broken), dial_timeout (750ms),
+// session (6s; how long a process that was killed keeps its partitions), drain (1s; how long a rebalance waits for running
+// handlers), partitions (8; of new streams), replication (of new topics; the broker's default without it), max_body (16 MiB,
+// in bytes; also set as max.message.bytes of new topics), via (host:port; every connection goes there and not to the address
+// that the broker advertises: a tunnel or forwarded port before a cluster of one broker), sasl (PLAIN, SCRAM-SHA-256 or
+// SCRAM-SHA-512; PLAIN when there is a user), tls_ca, tls_cert, tls_key (PEM files), tls_server_name. Any other is an error
+// that names it.
 //
 // # What Kafka can't give, and what to do instead
 //

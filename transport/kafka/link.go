@@ -168,7 +168,11 @@ func (ls *links) close() {
 func (ls *links) dial(ctx context.Context, addr string) (_ *link, err error) {
 	ctx, cancel := context.WithTimeout(ctx, ls.set.dialTimeout)
 	defer cancel()
-	tcp, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	to := addr
+	if ls.set.via != "" {
+		to = ls.set.via
+	}
+	tcp, err := (&net.Dialer{}).DialContext(ctx, "tcp", to)
 	if err != nil {
 		return nil, err
 	}

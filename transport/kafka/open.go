@@ -43,6 +43,9 @@ func (d *Driver) inspect(ctx context.Context) error {
 	if _, err := d.cl.refresh(ctx, []string{}); err != nil {
 		return err
 	}
+	if n := d.cl.size(); d.set.via != "" && n != 1 {
+		return bad("parameter via=%s leads to one broker, and the cluster has %d", d.set.via, n)
+	}
 	version, err := d.version()
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ func TestURLErrorsNameWhatIsWrong(t *testing.T) {
 		"kafka://h?partitions=0":      `partitions="0"`,
 		"kafka://h?replication=x":     `replication="x"`,
 		"kafka://h?max_body=1":        `max_body="1"`,
+		"kafka://h?via=proxy":         `via="proxy"`,
 		"kafka://h?drain=10s":         "drain=10s",
 		"kafka://h?sasl=PLAIN":        "needs a user",
 		"kafka://u:p@h?sasl=GSSAPI":   `"GSSAPI"`,

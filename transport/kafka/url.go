@@ -31,6 +31,8 @@ type settings struct {
 	partitions           int32
 	replication          int16
 	maxBody              int
+	// via is the address that all connections go to, instead of those that the broker advertises.
+	via string
 }
 
 // Defaults of the URL's parameters.
@@ -54,7 +56,7 @@ const (
 	maxMaxBody     = 90 << 20 // a broker's socket.request.max.bytes is 100 MiB
 )
 
-const known = "timeout, dial_timeout, session, drain, partitions, replication, max_body, sasl, tls_ca, tls_cert, tls_key, tls_server_name"
+const known = "timeout, dial_timeout, session, drain, partitions, replication, max_body, via, sasl, tls_ca, tls_cert, tls_key, tls_server_name"
 
 func bad(format string, args ...any) error {
 	return &transport.Error{Code: transport.CodeInvalid, Op: "open", Msg: fmt.Sprintf(format, args...)}
@@ -110,6 +112,11 @@ func (s *settings) parseQuery(u *url.URL) error {
 			s.replication = int16(n) //nolint:gosec // at most 100
 		case "max_body":
 			s.maxBody, err = parseInt(name, v, minMaxBody, maxMaxBody)
+		case "via":
+			if _, _, err := net.SplitHostPort(v); err != nil {
+				return bad("parameter via=%q is not host:port", v)
+			}
+			s.via = v
 		case "sasl":
 			mechanism = v
 		case "tls_ca", "tls_cert", "tls_key", "tls_server_name":
