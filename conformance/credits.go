@@ -28,10 +28,11 @@ func credits(e *Env, n int) {
 	}
 	e.ensure(d, specs...)
 	e.ensure(d2, specs...)
+	c := e.join(d, group, longLease) // before the messages are sent, for brokers that store nothing
 	e.send(d, msgs...)
-	c, c2 := e.join(d, group, longLease), e.join(d2, group, longLease)
-	if !d.Capabilities().Redeliver {
-		c2 = c
+	c2 := c
+	if d.Capabilities().Redeliver {
+		c2 = e.join(d2, group, longLease)
 	}
 	r := rand.New(rand.NewPCG(uint64(n), 7))
 	var held []transport.Delivery

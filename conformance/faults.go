@@ -89,8 +89,8 @@ func restart(e *Env) {
 	s, kept := e.stream(d, group), e.stream(d, group)
 	e.ensure(sender, transport.StreamSpec{Stream: s, Groups: []string{group}}, transport.StreamSpec{Stream: kept, Groups: []string{group}})
 	want := numbered(100)
-	e.publish(sender, kept, want...)
 	c, t := e.join(d, group, longLease), e.tail(d, transport.TailSpec{Name: "lane"})
+	e.publish(sender, kept, want...)
 	e.after(sender, c, s, e.h.Broker.Restart)
 	e.laneWorks(sender, t)
 	if d.Capabilities().Durability < transport.DurabilityProcess {

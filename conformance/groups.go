@@ -80,10 +80,26 @@ func twoGroups(e *Env) {
 	e.pending(d, s, "two", 0)
 }
 
-// Rule: what was published before the group was made is delivered to it; Ensure again changes nothing.
+// Rule: where Stored is claimed, what was published before the group was made is delivered to it; Ensure again changes nothing.
+// Where it isn't, a stream that nobody has joined refuses with CodeUnavailable, with and without a group, and what it refused
+// never comes.
 func publishBeforeGroup(e *Env) {
 	d := e.open()
 	s := e.stream(d)
+	if !d.Capabilities().Stored {
+		e.refuse(d, transport.Message{Stream: s, Body: []byte("x")}, transport.CodeUnavailable)
+		e.ensure(d, transport.StreamSpec{Stream: s, Groups: []string{group}})
+		e.refuse(d, transport.Message{Stream: s, Body: []byte("x")}, transport.CodeUnavailable)
+		c := e.join(d, group, longLease)
+		e.publish(d, s, "y")
+		got := e.receive(c, 1, s)
+		if string(got[0].Body) != "y" {
+			e.Errorf("got %q, which was refused", got[0].Body)
+		}
+		e.ack(c, got...)
+		e.nothing(c, quiet, s)
+		return
+	}
 	want := numbered(20)
 	e.publish(d, s, want...)
 	e.ensure(d, transport.StreamSpec{Stream: s, Groups: []string{group}})
@@ -97,11 +113,12 @@ func publishBeforeGroup(e *Env) {
 	e.ack(c, got...)
 }
 
-// Rule: 20 Ensure at once, over four drivers, with publishing as soon as each returns: no error, and all 20 messages are
-// delivered once.
+// Rule: 20 Ensure at once, over four drivers, with publishing as soon as each returns (where Stored isn't claimed: once a
+// consumer has joined): no error, and all 20 messages are delivered once.
 func concurrentEnsure(e *Env) {
 	ds := []transport.Driver{e.open(), e.open(), e.open(), e.open()}
 	s := e.name()
+	stored := ds[0].Capabilities().Stored
 	var wg sync.WaitGroup
 	var want []string
 	for i := range 20 {
@@ -112,6 +129,9 @@ func concurrentEnsure(e *Env) {
 			defer cancel()
 			if err := ds[i%4].Ensure(ctx, []transport.StreamSpec{{Stream: s, Groups: []string{group}}}); err != nil {
 				e.Errorf("ensure: %v", err)
+				return
+			}
+			if !stored {
 				return
 			}
 			r := make([]transport.Result, 1)
@@ -125,6 +145,9 @@ func concurrentEnsure(e *Env) {
 		return
 	}
 	c := e.join(ds[0], group, longLease)
+	for i := 0; !stored && i < len(want); i++ {
+		e.publish(ds[i%4], s, want[i])
+	}
 	got := e.receive(c, len(want), s)
 	if diff := sameSet(bodiesOf(got), want); diff != "" {
 		e.Errorf("%s", diff)

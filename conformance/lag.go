@@ -12,6 +12,9 @@ import (
 func lag(e *Env) {
 	d, other := e.open(), e.open()
 	s := e.stream(d, group, "others")
+	if !d.Capabilities().Stored { // then there is no broker to ask, and a driver knows what it ensured
+		e.ensure(other, transport.StreamSpec{Stream: s, Groups: []string{group, "others"}})
+	}
 	c := e.join(d, group, longLease)
 	var l transport.Lag
 	is := func(waiting, pending int64, old bool) {

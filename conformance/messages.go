@@ -219,12 +219,24 @@ func orderedByKey(e *Env) {
 	}
 }
 
-// Rule: a stream with MaxBacklog 20 rejects with CodeFull once more than that wait, having overshot by at most what was
-// published within 250 ms; what was rejected is not stored, acks still work, and afterwards it accepts again.
+// Rule: where Backlog is claimed, a stream with MaxBacklog 20 rejects with CodeFull once more than that wait, having overshot by at most what was
+// published within 250 ms; what was rejected is not stored, acks still work, and afterwards it accepts again. Where it isn't,
+// Ensure refuses the MaxBacklog and makes nothing of its call.
 func backlogFull(e *Env) {
 	const backlog, step, pause = 20, 5, 25 * time.Millisecond
 	d := e.open()
 	s := e.name()
+	if !d.Capabilities().Backlog {
+		ctx, cancel := e.ctx(patience)
+		defer cancel()
+		other := e.name()
+		specs := []transport.StreamSpec{{Stream: other, Groups: []string{group}}, {Stream: s, Groups: []string{group}, MaxBacklog: backlog}}
+		e.wantCode("ensuring a MaxBacklog", d.Ensure(ctx, specs), transport.CodeUnsupported)
+		for _, name := range []string{s, other} {
+			e.refuse(d, transport.Message{Stream: name, Body: []byte("x")}, transport.CodeNotFound)
+		}
+		return
+	}
 	e.ensure(d, transport.StreamSpec{Stream: s, Groups: []string{group}, MaxBacklog: backlog})
 	c := e.join(d, group, longLease)
 	accepted, full := 0, false

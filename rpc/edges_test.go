@@ -152,6 +152,51 @@ func (w *world) inject(frame []byte) {
 	}
 }
 
+// unstored claims to store nothing.
+type unstored struct{ *mem.Driver }
+
+func (d unstored) Capabilities() transport.Capabilities {
+	c := d.Driver.Capabilities()
+	c.Stored = false
+	return c
+}
+
+// A dead letter that nobody takes is dropped where the transport stores nothing; elsewhere the request waits for it.
+func TestDeadLetterThatNobodyTakes(t *testing.T) {
+	for _, stored := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			d := mem.New()
+			var under transport.Driver = d
+			if !stored {
+				under = unstored{d}
+			}
+			s, err := rpc.NewServer(under, rpc.ServerConfig{Streams: []rpc.StreamConfig{{Name: "s"}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Handle("echo", echo)
+			d.Broker().FailPublishes(rpc.DeadStream("s"), 1000, mem.Fault{Outcome: transport.OutcomeRejected, Code: transport.CodeUnavailable})
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- s.Run(ctx) }()
+			synctest.Wait()
+			d.Publish(t.Context(), []transport.Message{{Stream: "s", Body: []byte("no envelope")}}, make([]transport.Result, 1))
+			time.Sleep(10 * time.Second)
+			l, err := d.Lag(t.Context(), "s", rpc.DefaultGroup)
+			if err != nil || (l.Pending == 1) != stored {
+				t.Errorf("stored %v: %d pending, %v", stored, l.Pending, err)
+			}
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			if err := d.Close(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // dead returns the only dead letter.
 func (w *world) dead() *rpc.DeadLetter {
 	w.t.Helper()

@@ -155,6 +155,12 @@ func (s *Server) settledBadly(h *handling, err error) {
 		s.queue(h)
 	case toLane && code == transport.CodeTooLarge:
 		s.requeueError(h, &Error{Code: CodeResourceExhausted, Message: "the reply is larger than the transport takes", Origin: OriginRuntime})
+	case h.dead != "" && !s.caps.Stored && code == transport.CodeUnavailable:
+		// Nobody reads the dead letters now, and this transport keeps nothing for later.
+		s.logSettle.Do(func() {
+			s.cfg.Logger.Warn("a dead letter is dropped: nobody reads them, and this transport stores nothing", "stream", h.stream.cfg.Name, "id", h.req.ID, "cause", h.dead)
+		})
+		s.withoutReply(h)
 	case toLane && !h.deadline.IsZero() && time.Now().After(h.deadline):
 		s.withoutReply(h) // nobody waits any longer
 	case h.verb == transport.Release && s.caps.Redeliver:

@@ -14,6 +14,12 @@ type Capabilities struct {
 	MaxBody int
 	// CrossProcess: other processes can reach the same streams.
 	CrossProcess bool
+	// Stored: what is accepted waits at the broker, for a group that is made later and for consumers that come later or come
+	// back. Without it a message goes at once to a consumer that has joined, waits in its process, and ends with it; while
+	// nobody has joined, an ensured stream refuses with CodeUnavailable, a dead letter's too.
+	Stored bool
+	// Backlog: StreamSpec.MaxBacklog is kept. Without it Ensure refuses any value but 0 with CodeUnsupported.
+	Backlog bool
 	// Redeliver: a delivery that stays unsettled past its lease is given to another consumer.
 	Redeliver bool
 	// Extend, Release and ReleaseDelay: the verbs work (ReleaseDelay: with any delay).

@@ -104,7 +104,8 @@ type StreamSpec struct {
 	// Groups may be empty: the stream is then only created (dead letters).
 	Groups []string
 	// MaxBacklog bounds how many requests may wait on the stream: past it, Publish answers OutcomeRejected with CodeFull. It
-	// is a sampled bound (a driver may overshoot it by what arrives in 250 ms). 0 means DefaultMaxBacklog.
+	// is a sampled bound (a driver may overshoot it by what arrives in 250 ms). 0 means DefaultMaxBacklog, where
+	// Capabilities.Backlog, and no bound elsewhere.
 	MaxBacklog int64
 }
 

@@ -51,8 +51,8 @@ func (d *Driver) inspect(ctx context.Context) error {
 		return err
 	}
 	d.caps = transport.Capabilities{
-		Name: "kafka", Version: version, MaxBody: d.set.maxBody, CrossProcess: true, Release: true, ReleaseDelay: true, OrderedByKey: true,
-		LiveConsumers: true, BrokerTime: true,
+		Name: "kafka", Version: version, MaxBody: d.set.maxBody, CrossProcess: true, Stored: true, Backlog: true, Release: true, ReleaseDelay: true,
+		OrderedByKey: true, LiveConsumers: true, BrokerTime: true,
 	}
 	d.caps.Durability, d.caps.DurabilityNote = d.durability(ctx)
 	// A topic of its own, because only a Produce tells the broker's clock.

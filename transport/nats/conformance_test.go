@@ -83,33 +83,14 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// notCore are the scenarios that core NATS can't pass, and why. There is no capability to declare these by.
-var notCore = map[string]string{
-	"backlog-full":                  "there is no backlog to bound: what waits is in the receivers' memory",
-	"publish-before-group":          "nothing is stored for those who come later",
-	"concurrent-ensure":             "nothing is stored for those who come later",
-	"credits-1-stream":              "nothing is stored for those who come later, and a request can't move to another consumer",
-	"credits-5-streams":             "as credits-1-stream",
-	"credits-50-streams":            "as credits-1-stream",
-	"out-of-order-acks-then-reopen": "what was delivered doesn't come again",
-	"closed-driver":                 "it publishes before anyone has joined",
-	"lag":                           "a driver knows only the groups that it ensured, or that live",
-	"restart":                       "it publishes to a stream that nobody has joined",
-}
-
+// What core NATS doesn't claim each scenario finds refused. A restart is a wipe as well: nothing is stored.
 func TestCoreConformance(t *testing.T) {
 	n := server(t, brokers.NATSConfig{NoJetStream: true})
 	u := parse(t, "nats+core://"+n.Addr)
-	h := conformance.Harness{
+	conformance.Run(t, conformance.Harness{
 		Open: func(ctx context.Context) (transport.Driver, error) {
 			return Open(ctx, u, transport.Options{Logger: slog.New(slog.DiscardHandler)})
 		},
-		Broker: conformance.Control{Restart: n.Restart},
-	}
-	for _, s := range conformance.Scenarios(h) {
-		if notCore[s.Name] == "" {
-			h.Only = append(h.Only, s.Name)
-		}
-	}
-	conformance.Run(t, h)
+		Broker: conformance.Control{Wipe: n.Restart, Restart: n.Restart},
+	})
 }

@@ -15,8 +15,9 @@ import (
 // corePrefix + NAME is where a request goes with nats+core://; queue groups take it from there.
 const corePrefix = root + "c."
 
-// coreQueue is how many requests a process holds for its free slots to come, over all streams of a consumer; what comes beyond is
-// dropped and reported (EventDeleted). They wait in its memory: with core NATS there is nowhere else.
+// coreQueue is how many requests a process holds for its free slots to come, over all streams of a consumer, and besides how many
+// it holds of streams that have no credit; what comes beyond is dropped and reported (EventDeleted). They wait in its memory: with
+// core NATS there is nowhere else.
 const coreQueue = 8192
 
 // coreConsumer is a member of a queue group. The server hands it requests as they come: it can't be asked for a number.
@@ -24,24 +25,28 @@ type coreConsumer struct {
 	d     *Driver
 	name  string
 	group string
-	wake  chan struct{} // capacity 1
+	// inbox gets what all subscriptions bring, in the order in which the server sent it.
+	inbox chan *natsgo.Msg
 	done  chan struct{}
 
 	mu      sync.Mutex
 	closed  bool
 	subs    map[string]*coreStream
+	bySub   map[*natsgo.Subscription]*coreStream
 	listed  []string // by the last Receive
 	seq     uint64
-	waiting int
+	waiting int // in all queues
 
 	ledger transport.Ledger // used by Receive only
 }
 
 // coreStream is one stream of a coreConsumer. Guarded by its mu.
 type coreStream struct {
+	name  string
 	sub   *natsgo.Subscription
 	live  *natsgo.Subscription // from the first Receive that lists the stream
-	queue []transport.Delivery
+	queue []*natsgo.Msg        // read from inbox, and without a slot so far
+	lost  int                  // of what sub has dropped, the number that was reported
 }
 
 // coreToken is a delivery's token: nothing is left to settle but the reply.
@@ -77,7 +82,10 @@ func (d *Driver) sendCore(m *transport.Message, reply string) error {
 }
 
 func newCoreConsumer(d *Driver, name, group string) *coreConsumer {
-	return &coreConsumer{d: d, name: name, group: group, wake: make(chan struct{}, 1), done: make(chan struct{}), subs: map[string]*coreStream{}}
+	return &coreConsumer{
+		d: d, name: name, group: group, inbox: make(chan *natsgo.Msg, coreQueue), done: make(chan struct{}),
+		subs: map[string]*coreStream{}, bySub: map[*natsgo.Subscription]*coreStream{},
+	}
 }
 
 // ensured tells whether this driver has ensured the group on the stream. There is nobody else to ask.
@@ -175,6 +183,7 @@ func (c *coreConsumer) serve(credits []transport.Credit) error {
 		if s.live != nil && !slices.Contains(names, stream) && len(s.queue) == 0 {
 			c.leave(s)
 			delete(c.subs, stream)
+			delete(c.bySub, s.sub)
 		}
 	}
 	c.listed = names
@@ -201,37 +210,44 @@ func (c *coreConsumer) subscribe(stream string) error {
 	if c.closed || c.subs[stream] != nil {
 		return nil
 	}
-	s := &coreStream{}
+	s := &coreStream{name: stream}
 	var err error
-	s.sub, err = c.d.nc.QueueSubscribe(corePrefix+token(stream), token(c.group), func(m *natsgo.Msg) { c.put(s, stream, m) })
-	if err != nil {
+	if s.sub, err = c.d.nc.ChanQueueSubscribe(corePrefix+token(stream), token(c.group), c.inbox); err != nil {
 		return err
 	}
-	_ = s.sub.SetPendingLimits(-1, -1) // coreQueue has the cap
-	c.subs[stream] = s
+	c.subs[stream], c.bySub[s.sub] = s, s
 	return nil
 }
 
-// put is called by the subscription's goroutine.
-func (c *coreConsumer) put(s *coreStream, stream string, m *natsgo.Msg) {
-	c.mu.Lock()
-	full := c.waiting >= coreQueue || c.closed
-	if !full {
-		c.seq++
-		c.waiting++
-		s.queue = append(s.queue, transport.Delivery{
-			Stream: stream, ID: c.name + "-" + strconv.FormatUint(c.seq, 10), Body: body(m), Attempt: 1, Age: -1, Token: coreToken{c},
-		})
-	}
-	c.mu.Unlock()
-	if full {
-		c.d.log.Warn("core full", "streamerson: requests are dropped: more came than this process can hold", "stream", stream, "limit", coreQueue)
-		c.d.event(transport.Event{Kind: transport.EventDeleted, Stream: stream, N: 1})
+// sort takes a message from inbox into its stream's queue. The caller holds c.mu.
+func (c *coreConsumer) sort(m *natsgo.Msg) {
+	s := c.bySub[m.Sub]
+	if s == nil || c.closed { // it is not served here any more
+		_ = c.d.nc.Publish(m.Subject, m.Data) // at most once: nobody else may be there
 		return
 	}
-	select {
-	case c.wake <- struct{}{}:
-	default:
+	if c.waiting >= coreQueue {
+		c.dropped(s, 1)
+		return
+	}
+	c.waiting++
+	s.queue = append(s.queue, m)
+}
+
+func (c *coreConsumer) dropped(s *coreStream, n int64) {
+	c.d.log.Warn("core full", "streamerson: requests are dropped: more came than this process can hold", "stream", s.name, "limit", coreQueue)
+	c.d.event(transport.Event{Kind: transport.EventDeleted, Stream: s.name, N: n})
+}
+
+// reportDropped tells of what the client library has dropped because inbox was full.
+func (c *coreConsumer) reportDropped() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.subs {
+		if n, err := s.sub.Dropped(); err == nil && n > s.lost {
+			c.dropped(s, int64(n-s.lost))
+			s.lost = n
+		}
 	}
 }
 
@@ -256,18 +272,37 @@ func (c *coreConsumer) Receive(ctx context.Context, limit int, credits []transpo
 			return ds, nil
 		}
 		select {
-		case <-c.wake:
+		case m := <-c.inbox:
+			c.mu.Lock()
+			c.sort(m)
+			c.mu.Unlock()
 		case <-c.done:
 		case <-ctx.Done():
 		}
 	}
 }
 
+// next is what the inbox has now, or nil.
+func (c *coreConsumer) next() *natsgo.Msg {
+	select {
+	case m := <-c.inbox:
+		return m
+	default:
+		return nil
+	}
+}
+
 func (c *coreConsumer) take(limit int, credits []transport.Credit) []transport.Delivery {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for m := c.next(); m != nil; m = c.next() {
+		c.sort(m)
+	}
+	if c.waiting == 0 {
+		return nil
+	}
 	c.ledger.Reset(limit, credits)
-	var ds []transport.Delivery
+	ds := make([]transport.Delivery, 0, min(limit, c.waiting))
 	for i, cr := range credits {
 		s := c.subs[cr.Stream]
 		if s == nil {
@@ -275,7 +310,12 @@ func (c *coreConsumer) take(limit int, credits []transport.Credit) []transport.D
 		}
 		n := min(c.ledger.Allow(i), len(s.queue))
 		c.ledger.Take(i, n)
-		ds = append(ds, s.queue[:n]...)
+		for _, m := range s.queue[:n] {
+			c.seq++
+			ds = append(ds, transport.Delivery{
+				Stream: cr.Stream, ID: c.name + "-" + strconv.FormatUint(c.seq, 10), Body: body(m), Attempt: 1, Age: -1, Token: coreToken{c},
+			})
+		}
 		clear(s.queue[:n])
 		if s.queue = s.queue[n:]; len(s.queue) == 0 {
 			s.queue = nil
@@ -343,21 +383,35 @@ func (c *coreConsumer) Close(ctx context.Context) error {
 	}
 	c.closed = true
 	close(c.done)
-	var left []transport.Delivery
 	for _, s := range c.subs {
 		c.leave(s)
-		left = append(left, s.queue...)
 	}
-	c.subs = nil
 	c.mu.Unlock()
 	c.d.mu.Lock()
 	delete(c.d.members, c)
 	c.d.mu.Unlock()
-	for _, x := range left {
-		_ = c.d.nc.Publish(corePrefix+token(x.Stream), x.Body) // at most once: nobody may be there
+	lost, up := c.d.link.current()
+	if !up {
+		return nil
 	}
-	if lost, up := c.d.link.current(); up {
-		_ = c.d.mux.barrier(ctx, min(c.d.set.timeout, time.Second), lost)
+	limit := min(c.d.set.timeout, time.Second)
+	_ = c.d.mux.barrier(ctx, limit, lost) // then the server sends nothing more here
+	c.mu.Lock()
+	var left []*natsgo.Msg
+	for _, s := range c.subs {
+		left = append(left, s.queue...)
 	}
+	c.subs = nil
+	for m := c.next(); m != nil; m = c.next() {
+		left = append(left, m)
+	}
+	c.mu.Unlock()
+	if len(left) == 0 {
+		return nil
+	}
+	for _, m := range left {
+		_ = c.d.nc.Publish(m.Subject, m.Data) // at most once: nobody may be there
+	}
+	_ = c.d.mux.barrier(ctx, limit, lost)
 	return nil
 }

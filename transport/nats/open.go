@@ -2,10 +2,13 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -78,9 +81,7 @@ func (d *Driver) connect(ctx context.Context) (*natsgo.Conn, error) {
 		natsgo.SetCustomDialer(&dialer{open: ctx, d: net.Dialer{Timeout: d.set.dialTimeout}}),
 		natsgo.DisconnectErrHandler(func(_ *natsgo.Conn, err error) { d.onState(false, err) }),
 		natsgo.ReconnectHandler(func(*natsgo.Conn) { d.onState(true, nil) }),
-		natsgo.ErrorHandler(func(_ *natsgo.Conn, _ *natsgo.Subscription, err error) {
-			d.log.Warn("async", "streamerson: NATS reports an error", "err", err)
-		}),
+		natsgo.ErrorHandler(func(_ *natsgo.Conn, _ *natsgo.Subscription, err error) { d.onError(err) }),
 	}, d.set.auth...)
 	if d.set.tls != nil {
 		o = append(o, natsgo.Secure(d.set.tls))
@@ -141,6 +142,7 @@ func (d *Driver) start(ctx context.Context) error {
 		}
 		return fail("open", "", err)
 	}
+	d.caps.Stored, d.caps.Backlog = true, true
 	d.caps.Redeliver, d.caps.Extend, d.caps.Release, d.caps.ReleaseDelay = true, true, true, true
 	d.caps.Dedup, d.caps.BrokerTime, d.caps.Browse = true, true, true
 	d.caps.Durability, d.caps.DurabilityNote = d.durability()
@@ -175,6 +177,22 @@ func newEnough(version string) bool {
 		}
 	}
 	return pre == ""
+}
+
+// onError is called by the client library for what concerns no call.
+func (d *Driver) onError(err error) {
+	if errors.Is(err, natsgo.ErrSlowConsumer) {
+		d.mu.Lock()
+		members := slices.Collect(maps.Keys(d.members))
+		d.mu.Unlock()
+		for _, m := range members {
+			if c, ok := m.(*coreConsumer); ok {
+				c.reportDropped()
+			}
+		}
+		return
+	}
+	d.log.Warn("async", "streamerson: NATS reports an error", "err", err)
 }
 
 func (d *Driver) onState(up bool, err error) {

@@ -53,6 +53,9 @@ func (d *Driver) Ensure(ctx context.Context, specs []transport.StreamSpec) error
 		if sp.MaxBacklog < 0 {
 			return failMsg(transport.CodeInvalid, "ensure", sp.Stream, "MaxBacklog is negative; give 0 for the default")
 		}
+		if sp.MaxBacklog > 0 && d.set.core {
+			return failMsg(transport.CodeUnsupported, "ensure", sp.Stream, "core NATS has no backlog that could be bounded: leave MaxBacklog (max_backlog) out, or use nats://")
+		}
 	}
 	if err := d.check("ensure"); err != nil {
 		return err
