@@ -74,6 +74,10 @@ fuzz: ## Fuzz every decoder, FUZZTIME=20s each.
 bench-redis: build redis-server ## Measure calls over Redis beside HTTP and bare go-redis (some minutes).
 	$(BIN) bench redis
 
+.PHONY: bench-nats
+bench-nats: build ## Measure calls over JetStream and core NATS beside nc.Request (a minute).
+	$(BIN) bench nats
+
 .PHONY: clean
 clean: ## Remove what was built.
 	rm -rf bin coverage.* *.test

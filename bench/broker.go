@@ -12,6 +12,19 @@ import (
 	"github.com/streamerson/streamerson/internal/brokers"
 )
 
+// broker is what a run's legs meet at. Its methods are called by one goroutine at a time.
+type broker interface {
+	// address is the broker's URL, and hostport its host and port.
+	address() string
+	hostport() string
+	info(ctx context.Context) (BrokerInfo, error)
+	// use reads the broker's own counters: what it has done since it began.
+	use(ctx context.Context) (BrokerUse, error)
+	// clients are the other ends of its connections, "host:port"; nil if it doesn't tell.
+	clients(ctx context.Context) (map[string]bool, error)
+	stop() error
+}
+
 // redisBroker is a redis-server of this run alone, and a connection to look at it with.
 type redisBroker struct {
 	srv *brokers.Redis
@@ -47,6 +60,10 @@ func startRedis(ctx context.Context) (*redisBroker, error) {
 	return &redisBroker{srv: srv, rdb: redis.NewClient(&redis.Options{Addr: srv.Addr, ClientName: "bench-observer"})}, nil
 }
 
+func (b *redisBroker) address() string { return b.srv.URL }
+
+func (b *redisBroker) hostport() string { return b.srv.Addr }
+
 func (b *redisBroker) stop() error {
 	err := b.rdb.Close()
 	b.srv.Stop()
@@ -68,7 +85,6 @@ func (b *redisBroker) info(ctx context.Context) (BrokerInfo, error) {
 	}, nil
 }
 
-// use reads the broker's own counters.
 func (b *redisBroker) use(ctx context.Context) (BrokerUse, error) {
 	text, err := b.rdb.InfoMap(ctx, "stats", "cpu", "commandstats").Result()
 	if err != nil {

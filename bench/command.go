@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Command is the `bench` command, for a program that registered its transports in transport.Default before it runs.
@@ -14,7 +15,7 @@ func Command(w Wiring) *cobra.Command {
 		Use:   "bench",
 		Short: "Measure calls over a broker beside HTTP and the broker's bare client",
 	}
-	cmd.AddCommand(redisCommand(w), roleCommand(w))
+	cmd.AddCommand(redisCommand(w), natsCommand(w), roleCommand(w))
 	return cmd
 }
 
@@ -43,15 +44,19 @@ cost. Exits with 1 when a call failed or something stayed on the broker. A goal 
 			return nil
 		},
 	}
-	f := cmd.Flags()
+	cmd.Flags().IntVar(&o.Calls, "calls", o.Calls, "calls of the long leg; 0 leaves it out")
+	addRunFlags(cmd.Flags(), &o, LegHTTP, LegRPC, LegHand, LegNaive, LegProxy, LegPooled, LegGateway)
+	return cmd
+}
+
+// addRunFlags adds what every broker's run takes.
+func addRunFlags(f *pflag.FlagSet, o *Options, legs ...string) {
 	f.IntVar(&o.Rounds, "rounds", o.Rounds, "rounds; each visits every leg twice")
 	f.DurationVar(&o.Visit, "visit", o.Visit, "how long one visit of one leg takes")
 	f.IntVar(&o.Size, "size", o.Size, "bytes of a body")
-	f.IntVar(&o.Calls, "calls", o.Calls, "calls of the long leg; 0 leaves it out")
-	f.StringSliceVar(&o.Legs, "legs", nil, "only these legs, or cells such as "+LegRPC+"@1: "+strings.Join([]string{LegHTTP, LegRPC, LegHand, LegNaive, LegProxy, LegPooled, LegGateway}, ", "))
+	f.StringSliceVar(&o.Legs, "legs", nil, "only these legs, or cells such as "+legs[1]+"@1: "+strings.Join(legs, ", "))
 	f.StringVar(&o.JSON, "json", "", "write the whole report to this file")
 	f.StringVar(&o.ProfileDir, "cpuprofile", "", "write a CPU profile of each process into this directory")
-	return cmd
 }
 
 func roleCommand(w Wiring) *cobra.Command {

@@ -8,13 +8,9 @@ import (
 	psnet "github.com/shirou/gopsutil/v4/net"
 )
 
-// connections counts each process's connections to the broker: those in the broker's CLIENT LIST whose other end is the
-// process's own port.
-func (l *processLeg) connections(ctx context.Context) (map[string]int, error) {
-	if l.broker == nil {
-		return nil, nil
-	}
-	list, err := l.broker.rdb.ClientList(ctx).Result()
+// clients are those of CLIENT LIST.
+func (b *redisBroker) clients(ctx context.Context) (map[string]bool, error) {
+	list, err := b.rdb.ClientList(ctx).Result()
 	if err != nil {
 		return nil, err
 	}
@@ -26,6 +22,18 @@ func (l *processLeg) connections(ctx context.Context) (map[string]int, error) {
 			}
 		}
 	}
+	return known, nil
+}
+
+// connections counts each process's connections to the broker: those that the broker knows as well, if it tells.
+func (l *processLeg) connections(ctx context.Context) (map[string]int, error) {
+	if l.broker == nil {
+		return nil, nil
+	}
+	known, err := l.broker.clients(ctx)
+	if err != nil {
+		return nil, err
+	}
 	out := map[string]int{}
 	for i, p := range l.running {
 		own, err := psnet.ConnectionsPidWithContext(ctx, "tcp", int32(p.cmd.Process.Pid)) //nolint:gosec // a pid fits
@@ -34,7 +42,7 @@ func (l *processLeg) connections(ctx context.Context) (map[string]int, error) {
 		}
 		for _, c := range own {
 			// The local end alone doesn't tell a connection: the system uses a port again for another server.
-			if known[end(c.Laddr)] && end(c.Raddr) == l.broker.srv.Addr {
+			if (known == nil || known[end(c.Laddr)]) && end(c.Raddr) == l.broker.hostport() {
 				out[l.steps[i].part]++
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -49,10 +50,19 @@ type processLeg struct {
 	name string
 	// steps are in the order in which they start. Each is given the address of the one before, or else the broker's.
 	steps  []step
-	broker *redisBroker
+	broker broker // nil for a leg without one
 	self   *self
+	// mode takes the place of the scheme of the broker's URL, unless it is "".
+	mode string
 
 	running []*process
+}
+
+func (l *processLeg) scheme(addr string) string {
+	if _, rest, ok := strings.Cut(addr, "://"); ok && l.mode != "" {
+		return l.mode + "://" + rest
+	}
+	return addr
 }
 
 // streamPrefix begins the name of every leg's stream.
@@ -70,10 +80,10 @@ func (l *processLeg) Start(ctx context.Context) error {
 	defer cancel()
 	addr := ""
 	if l.broker != nil {
-		addr = l.broker.srv.URL
+		addr = l.broker.address()
 	}
 	for _, s := range l.steps {
-		spec := roleSpec{Role: s.role, URL: addr, Stream: streamPrefix + l.name, Slots: slots}
+		spec := roleSpec{Role: s.role, URL: l.scheme(addr), Stream: streamPrefix + l.name, Slots: slots}
 		p, err := l.self.start(ctx, l.name+"-"+s.part, spec)
 		if err != nil {
 			return errors.Join(err, l.Stop())

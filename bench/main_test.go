@@ -8,12 +8,16 @@ import (
 	"testing"
 
 	"github.com/streamerson/streamerson/transport"
+	"github.com/streamerson/streamerson/transport/nats"
 	"github.com/streamerson/streamerson/transport/redis"
 )
 
 // TestMain makes the test's own program one that can be started in a role.
 func TestMain(m *testing.M) {
 	transport.Default.Register("redis", redis.Open)
+	for _, scheme := range nats.Schemes {
+		transport.Default.Register(scheme, nats.Open)
+	}
 	if slices.Equal(os.Args[1:], roleArgs) {
 		if err := RunRole(context.Background(), Wiring{}, os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)

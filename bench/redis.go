@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Options of a Redis run. The zero value is not usable; DefaultOptions is.
+// Options of a run. The zero value is not usable; DefaultOptions is.
 type Options struct {
 	// Rounds of two visits a cell; fewer than 5 tell little.
 	Rounds int
@@ -135,34 +135,67 @@ func RunRedis(ctx context.Context, o Options, out io.Writer) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := measure(ctx, o, b, redisLegs(newSelf(exe, o.Progress, o.ProfileDir), b, o.Wiring))
+	s := suite{
+		broker: b, legs: redisLegs(newSelf(exe, o.Progress, o.ProfileDir), b, o.Wiring), cells: redisCells, goals: redisGoals,
+		last: func(legs map[string]Leg, r *Report) error { return soakRPC(ctx, o, b, legs, r) },
+	}
+	r, err := s.measure(ctx, o)
 	if err = errors.Join(err, b.stop()); err != nil {
 		return nil, err
 	}
+	return r, r.deliver(o, out)
+}
+
+// soakRPC is the long leg, unless it is left out.
+func soakRPC(ctx context.Context, o Options, b *redisBroker, legs map[string]Leg, r *Report) error {
+	leg := legs[LegRPC]
+	if leg == nil || o.Calls == 0 {
+		return nil
+	}
+	_, _ = fmt.Fprintf(o.Progress, "%d calls once, %d in flight\n", o.Calls, busy)
+	s, err := soak(ctx, leg, b, Load{Calls: o.Calls, InFlight: busy, Size: o.Size})
+	r.Soak = &s
+	return err
+}
+
+// deliver prints the report, and writes it to the file that the options name.
+func (r *Report) deliver(o Options, out io.Writer) error {
 	r.Print(out)
 	if o.JSON != "" {
 		text, err := json.MarshalIndent(r, "", "  ")
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if err := os.WriteFile(o.JSON, append(text, '\n'), 0o644); err != nil { //nolint:gosec // results are no secret
-			return nil, err
+			return err
 		}
 	}
-	return r, nil
+	return nil
 }
 
-func measure(ctx context.Context, o Options, b *redisBroker, all []*processLeg) (r *Report, err error) {
+// suite is one broker's comparison.
+type suite struct {
+	broker broker
+	legs   []*processLeg
+	// cells are visited in this order.
+	cells []Cell
+	goals []Goal
+	// last, if set, is done after the rounds, while the legs are still up.
+	last func(legs map[string]Leg, r *Report) error
+}
+
+// measure starts the legs that o wants, visits the cells, judges the goals and stops the legs.
+func (s *suite) measure(ctx context.Context, o Options) (r *Report, err error) {
 	r = &Report{
 		Started: time.Now().UTC(), Machine: fmt.Sprintf("%d CPUs, %s/%s, %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version()),
 		Rounds: o.Rounds, Visit: o.Visit, Size: o.Size,
 	}
-	if r.Broker, err = b.info(ctx); err != nil {
+	if r.Broker, err = s.broker.info(ctx); err != nil {
 		return nil, err
 	}
 	legs := map[string]Leg{}
-	for _, l := range all {
-		if !slices.ContainsFunc(redisCells, func(c Cell) bool { return c.Leg == l.name && o.wants(c) }) {
+	for _, l := range s.legs {
+		if !slices.ContainsFunc(s.cells, func(c Cell) bool { return c.Leg == l.name && o.wants(c) }) {
 			continue
 		}
 		if err := l.Start(ctx); err != nil {
@@ -172,7 +205,7 @@ func measure(ctx context.Context, o Options, b *redisBroker, all []*processLeg) 
 		legs[l.name] = l
 	}
 	in := interleaver{legs: legs, size: o.Size, visit: o.Visit, rounds: o.Rounds, progress: o.Progress}
-	for _, c := range redisCells {
+	for _, c := range s.cells {
 		if legs[c.Leg] != nil && o.wants(c) {
 			in.cells = append(in.cells, c)
 		}
@@ -188,16 +221,11 @@ func measure(ctx context.Context, o Options, b *redisBroker, all []*processLeg) 
 		}
 		r.Cells = append(r.Cells, CellReport{Cell: c, Connections: conns, Rounds: cells[c]})
 	}
-	for _, g := range redisGoals {
+	for _, g := range s.goals {
 		r.Goals = append(r.Goals, g.judge(cells))
 	}
-	if leg := legs[LegRPC]; leg != nil && o.Calls > 0 {
-		_, _ = fmt.Fprintf(o.Progress, "%d calls once, %d in flight\n", o.Calls, busy)
-		s, err := soak(ctx, leg, b, Load{Calls: o.Calls, InFlight: busy, Size: o.Size})
-		if err != nil {
-			return nil, err
-		}
-		r.Soak = &s
+	if s.last != nil {
+		err = s.last(legs, r)
 	}
-	return r, nil
+	return r, err
 }

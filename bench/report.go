@@ -111,7 +111,7 @@ func (r *Report) printBroker(w io.Writer) {
 	t := newTable(w, "Broker: a call's share; batches are calls a command or pipeline", 1,
 		"leg", "in flight", "commands", "bytes in", "bytes out", "reads", "XREADGROUP", "XREAD", "XACK", "publish", "settle", "connections")
 	for _, c := range r.Cells {
-		if len(c.Rounds) == 0 || len(c.Rounds[0].Broker.Commands) == 0 {
+		if len(c.Rounds) == 0 || len(c.Connections) == 0 { // a leg without a broker
 			continue
 		}
 		var all Round
@@ -129,6 +129,10 @@ func (r *Report) printBroker(w io.Writer) {
 		}
 		row := table.Row{c.Leg, c.InFlight}
 		for _, n := range []int64{commands, all.Broker.BytesIn, all.Broker.BytesOut, all.Broker.Reads} {
+			if n == 0 { // the broker doesn't tell
+				row = append(row, "")
+				continue
+			}
 			row = append(row, trim(per(float64(n), all.Calls)))
 		}
 		for _, name := range []string{"xreadgroup", "xread", "xack"} {

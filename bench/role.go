@@ -81,6 +81,9 @@ var roles = map[string]func(context.Context, roleSpec, Wiring) (*part, error){
 	"naive-worker":      startNaiveWorker,
 	"rpc-client":        startRPCClient,
 	"rpc-worker":        startRPCWorker,
+	"nats-server":       startNATSServer,
+	"nats-client":       startNATSClient,
+	"nats-worker":       startNATSWorker,
 	"gateway":           startGateway,
 	"web-worker":        startWebWorker,
 }

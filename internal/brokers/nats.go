@@ -13,6 +13,9 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
+// NATSVersion is the version of the nats-server that is built in.
+const NATSVersion = server.VERSION
+
 // natsStartTimeout bounds one start until the server takes connections: recovering big streams needs seconds.
 const natsStartTimeout = 30 * time.Second
 

@@ -1,0 +1,51 @@
+package bench
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestNATSRun is a short run of the whole: every call is answered, and the report has what each part used.
+func TestNATSRun(t *testing.T) {
+	self := testSelf(t)
+	b, err := startNATS(t.Context(), self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := b.stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	o := DefaultOptions()
+	o.Rounds, o.Visit = 1, 20e6
+	if err := o.check(); err != nil {
+		t.Fatal(err)
+	}
+	s := suite{broker: b, legs: natsLegs(self, b), cells: natsCells, goals: natsGoals}
+	r, err := s.measure(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Failed() > 0 || len(r.Cells) != len(natsCells) {
+		t.Errorf("%d cells, %d calls failed", len(r.Cells), r.Failed())
+	}
+	for _, c := range r.Cells {
+		if u := c.Rounds[0].PartCPU; u[PartClient] <= 0 || u[PartWorker] <= 0 || u[PartBroker] <= 0 {
+			t.Errorf("%s: CPU %v", c.Cell, u)
+		}
+		if c.Connections[PartClient] != 1 || c.Connections[PartWorker] != 1 {
+			t.Errorf("%s: connections %v, want one for each process", c.Cell, c.Connections)
+		}
+	}
+	for _, g := range r.Goals {
+		if !g.Measured {
+			t.Errorf("%s is not measured", g.Title)
+		}
+	}
+	var out strings.Builder
+	r.Print(&out)
+	if !strings.Contains(out.String(), LegNATSCore) || !strings.Contains(out.String(), "client 1, worker 1") {
+		t.Errorf("the report:\n%s", out.String())
+	}
+}
