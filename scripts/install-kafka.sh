@@ -3,7 +3,7 @@
 # installs Java 17 and Maven from Debian when they are missing. Nothing else on the machine is changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ -n "${STREAMERSON_KAFKA_ADDR:-}" ] && exit 0
+[ -n "${STREAMERSON_KAFKA_URL:-}" ] && exit 0
 scripts/install-debian.sh java:openjdk-17-jre-headless
 [ -n "${STREAMERSON_KAFKA_JARS:-}" ] && exit 0
 version=$(sed -n 's|.*<artifactId>kafka-tools</artifactId><version>\(.*\)</version>.*|\1|p' internal/brokers/kafka-pom.xml)

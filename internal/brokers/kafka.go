@@ -2,28 +2,23 @@ package brokers
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"sync"
+	"strings"
 	"time"
 )
 
-// EnvKafkaAddr names a Kafka that runs already, as host:port or a kafka:// URL: it is used instead of starting one, unless
-// KafkaConfig.Own.
-const EnvKafkaAddr = "STREAMERSON_KAFKA_ADDR"
-
-// Limits of starting and stopping.
 const (
-	// kafkaStartTimeout bounds one start until Metadata is answered; about 3 s on an idle machine.
-	kafkaStartTimeout = 60 * time.Second
-	// kafkaStopTimeout is how long Terminate waits after SIGTERM before SIGKILL.
-	kafkaStopTimeout = 15 * time.Second
+	// EnvKafkaImage names the image of containers; without it KafkaImage is used, which scripts/build-images.sh builds.
+	EnvKafkaImage = "STREAMERSON_KAFKA_IMAGE"
+	// KafkaImage has sh, java in its PATH, and Kafka's jars in /opt/kafka/libs.
+	KafkaImage = "streamerson-test/kafka"
 )
+
+// kafkaLimits: a start takes about 3 s on an idle machine.
+var kafkaLimits = startLimits{start: 60 * time.Second, stop: 15 * time.Second, tick: 50 * time.Millisecond}
 
 // KafkaConfig says what kind of broker to start: one KRaft process that is broker and controller. The zero value has no
 // password.
@@ -32,152 +27,160 @@ type KafkaConfig struct {
 	User, Password string
 	// PEM, if set, is a file with a private key and its certificate: there is a listener with TLS then, besides the one without.
 	PEM string
-	// Own insists on a broker of one's own, one that may be killed, even when EnvKafkaAddr is set.
+	// Own insists on a broker of one's own, one that may be killed, even when EnvKafkaURL is set.
 	Own bool
+	// Launcher starts the broker when EnvFrom is container; package brokerstest sets it.
+	Launcher Launcher
 	// Properties are further lines of server.properties, such as "num.partitions=3".
 	Properties []string
 }
 
-// Kafka is one broker. Its methods may be called concurrently with its users, but not with each other.
+// Kafka is one broker; its log in Dir is kafka.log.
 type Kafka struct {
-	// URL is what to give to transport.Open; Addr its host and port.
-	URL, Addr string
+	Broker
 	// TLSAddr is the host and port of the listener with TLS, if there is one.
 	TLSAddr string
-	// Pid of the broker, 0 when it was not started here.
-	Pid int
-	// Dir has the broker's files; its log is kafka.log.
-	Dir string
 
-	cfg      KafkaConfig
-	java     string
-	jars     string
-	internal string // a listener without SASL, for looking whether it is ready
-	external bool
-
-	mu   sync.Mutex
-	proc *process
+	cfg   KafkaConfig
+	ports [4]int // of the clients' listener, the broker's own (without SASL), the controller's, and the one with TLS
 }
 
-var errExternalKafka = errors.New("brokers: the Kafka comes from " + EnvKafkaAddr + " and is not ours to control; unset it, or set KafkaConfig.Own")
-
-// StartKafka starts a Kafka on loopback and returns when it answers, or takes the one that EnvKafkaAddr names. The first start
-// on a machine fetches Kafka's jars by Maven into a cache. A missing Java or Maven is an error that says what to install.
-// ctx bounds only the start.
+// StartKafka starts a Kafka on loopback and returns when it answers, or takes the one that EnvKafkaURL names, as EnvFrom says.
+// The first start on a machine fetches Kafka's jars by Maven into a cache. A missing Java or Maven is an error that says what
+// to install. ctx bounds only the start.
 func StartKafka(ctx context.Context, cfg KafkaConfig) (*Kafka, error) {
-	if addr := os.Getenv(EnvKafkaAddr); addr != "" && !cfg.Own {
-		return externalKafka(addr)
-	}
-	java, err := kafkaJava()
+	from, address, err := choose(EnvKafkaURL, "kafka", cfg.Own)
 	if err != nil {
 		return nil, err
 	}
-	jars, err := InstallKafka(ctx)
-	if err != nil {
-		return nil, err
+	k := &Kafka{cfg: cfg}
+	if from == FromAddress {
+		k.Broker = at("Kafka", EnvKafkaURL, address)
+		return k, nil
 	}
-	// Between finding a free port and the broker's bind another process may take it: then try others.
-	for attempt := 0; ; attempt++ {
-		k := &Kafka{cfg: cfg, java: java, jars: jars}
-		if k.Dir, err = os.MkdirTemp("", "streamerson-kafka-"); err != nil {
+	var java, jars string
+	if from == FromLocal {
+		if java, err = kafkaJava(); err != nil {
 			return nil, err
 		}
-		if err = k.format(ctx); err == nil {
-			err = k.spawn(ctx)
+		if jars, err = InstallKafka(ctx); err != nil {
+			return nil, err
+		}
+	}
+	err = startOnFreePorts(ctx, func() error {
+		k.Broker = Broker{kind: "Kafka", envURL: EnvKafkaURL, limits: kafkaLimits}
+		for i := range k.ports {
+			if k.ports[i], err = FreePort(); err != nil {
+				return err
+			}
+		}
+		k.Addr = loopback(k.ports[0])
+		k.URL = kafkaURL(cfg, k.Addr)
+		if cfg.PEM != "" {
+			k.TLSAddr = loopback(k.ports[3])
+		}
+		k.ready = func() error { return kafkaAnswers(loopback(k.ports[1])) }
+		if from == FromContainer {
+			err = k.container()
+		} else {
+			err = k.local(java, jars)
 		}
 		if err == nil {
-			return k, nil
+			if err = k.Start(ctx); err != nil {
+				k.Stop()
+			}
 		}
-		_ = os.RemoveAll(k.Dir)
-		if attempt == 2 || ctx.Err() != nil {
-			return nil, err
-		}
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
+	return k, nil
 }
 
-// format writes the configuration and the storage's first files.
-func (k *Kafka) format(ctx context.Context) error {
-	var ports [4]string
-	for i := range ports {
-		p, err := FreePort()
+func (k *Kafka) local(java, jars string) error {
+	dir, temp, err := folder("", "streamerson-kafka-")
+	if err != nil {
+		return err
+	}
+	k.Dir = dir
+	properties := filepath.Join(dir, "server.properties")
+	p := &process{dir: dir, tempDir: temp, log: "kafka.log", keep: []string{"server.properties"}}
+	k.program = p
+	p.prepare = func(ctx context.Context) error {
+		if _, err := os.Stat(filepath.Join(dir, "data", "meta.properties")); err == nil {
+			return nil
+		}
+		cmd := exec.CommandContext(ctx, java, append(kafkaJVM("-Xmx128m", jars), kafkaFormat(k.cfg, properties)...)...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("brokers: formatting Kafka's storage: %w; it says:\n%s", err, out)
+		}
+		return nil
+	}
+	p.command = func() *exec.Cmd {
+		cmd := exec.Command(java, append(kafkaJVM("-Xmx512m", jars), "kafka.Kafka", properties)...)
+		cmd.Dir = dir
+		return cmd
+	}
+	text := kafkaProperties(k.cfg, "127.0.0.1", filepath.Join(dir, "data"), k.cfg.PEM, k.ports)
+	return os.WriteFile(properties, []byte(text), 0o600)
+}
+
+// Where a container finds its files.
+const (
+	kafkaBoxJars       = "/opt/kafka/libs"
+	kafkaBoxProperties = "/etc/kafka-test.properties"
+	kafkaBoxPEM        = "/etc/kafka-test.pem"
+	kafkaBoxScript     = "/etc/kafka-test.sh"
+)
+
+func (k *Kafka) container() error {
+	if k.cfg.Launcher == nil {
+		return needsLauncher("Kafka")
+	}
+	image := KafkaImage
+	if name := os.Getenv(EnvKafkaImage); name != "" {
+		image = name
+	}
+	files := map[string][]byte{
+		kafkaBoxProperties: []byte(kafkaProperties(k.cfg, "0.0.0.0", "/data/kafka", kafkaBoxPEM, k.ports)),
+		kafkaBoxScript: []byte("set -e\n[ -e /data/kafka/meta.properties ] || " + shellLine("java", kafkaJVM("-Xmx128m", kafkaBoxJars), kafkaFormat(k.cfg, kafkaBoxProperties)) +
+			"exec " + shellLine("java", kafkaJVM("-Xmx512m", kafkaBoxJars), []string{"kafka.Kafka", kafkaBoxProperties})),
+	}
+	ports := k.ports[:2] // the controller's stays inside
+	if k.cfg.PEM != "" {
+		pem, err := os.ReadFile(k.cfg.PEM)
 		if err != nil {
 			return err
 		}
-		ports[i] = net.JoinHostPort("127.0.0.1", strconv.Itoa(p))
+		files[kafkaBoxPEM] = pem
+		ports = append(ports[:2:2], k.ports[3])
 	}
-	k.Addr, k.internal = ports[0], ports[1]
-	if k.cfg.PEM != "" {
-		k.TLSAddr = ports[3]
+	k.program = k.cfg.Launcher(Spec{Image: image, Command: []string{"sh", kafkaBoxScript}, Ports: ports, Files: files})
+	return nil
+}
+
+// shellLine quotes a command for sh.
+func shellLine(program string, args ...[]string) string {
+	line := program
+	for _, as := range args {
+		for _, a := range as {
+			line += " '" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
 	}
-	k.URL = kafkaURL(k.cfg, k.Addr)
-	if err := os.WriteFile(k.properties(), []byte(kafkaProperties(k.cfg, k.Dir, ports)), 0o600); err != nil {
-		return err
-	}
-	args := []string{"kafka.tools.StorageTool", "format", "--cluster-id", "c3RyZWFtZXJzb24tdGVzdA", "--config", k.properties()}
-	if k.cfg.User != "" {
+	return line + "\n"
+}
+
+func kafkaFormat(cfg KafkaConfig, properties string) []string {
+	args := []string{"kafka.tools.StorageTool", "format", "--cluster-id", "c3RyZWFtZXJzb24tdGVzdA", "--config", properties}
+	if cfg.User != "" {
 		for _, m := range []string{"SCRAM-SHA-256", "SCRAM-SHA-512"} {
-			args = append(args, "--add-scram", fmt.Sprintf("%s=[name=%s,password=%s]", m, k.cfg.User, k.cfg.Password))
+			args = append(args, "--add-scram", fmt.Sprintf("%s=[name=%s,password=%s]", m, cfg.User, cfg.Password))
 		}
 	}
-	cmd := exec.CommandContext(ctx, k.java, append(k.jvm("-Xmx128m"), args...)...) //nolint:gosec // java, with our own arguments
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("brokers: formatting Kafka's storage: %w; it says:\n%s", err, out)
-	}
-	return nil
+	return args
 }
 
-func (k *Kafka) properties() string { return filepath.Join(k.Dir, "server.properties") }
-
-func (k *Kafka) jvm(heap string) []string {
-	return []string{heap, "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Djava.awt.headless=true", "-cp", filepath.Join(k.jars, "*")}
-}
-
-func (k *Kafka) spawn(ctx context.Context) error {
-	log, err := os.OpenFile(filepath.Join(k.Dir, "kafka.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = log.Close() }()
-	cmd := exec.Command(k.java, append(k.jvm("-Xmx512m"), "kafka.Kafka", k.properties())...) //nolint:gosec // java, with our own arguments
-	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, k.Dir
-	p, err := startProcess(cmd)
-	if err != nil {
-		return err
-	}
-	k.mu.Lock()
-	k.proc, k.Pid = p, cmd.Process.Pid
-	k.mu.Unlock()
-	if err := k.waitReady(ctx, p); err != nil {
-		_ = cmd.Process.Kill()
-		<-p.exited
-		return err
-	}
-	return nil
-}
-
-func (k *Kafka) waitReady(ctx context.Context, p *process) error {
-	ctx, cancel := context.WithTimeout(ctx, kafkaStartTimeout)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if kafkaAnswers(k.internal) == nil {
-			return nil
-		}
-		select {
-		case <-p.exited:
-			return fmt.Errorf("brokers: Kafka ended at once; its log says:\n%s", k.logTail())
-		case <-ctx.Done():
-			return fmt.Errorf("brokers: Kafka on %s doesn't answer Metadata: %w; its log says:\n%s", k.Addr, ctx.Err(), k.logTail())
-		case <-tick.C:
-		}
-	}
-}
-
-func (k *Kafka) logTail() string {
-	b, err := os.ReadFile(filepath.Join(k.Dir, "kafka.log"))
-	if err != nil {
-		return err.Error()
-	}
-	return string(b[max(0, len(b)-1500):])
+func kafkaJVM(heap, jars string) []string {
+	return []string{heap, "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Djava.awt.headless=true", "-cp", jars + "/*"}
 }

@@ -6,21 +6,9 @@ import (
 	"io"
 	"net"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"time"
 )
-
-func externalKafka(addr string) (*Kafka, error) {
-	if !strings.Contains(addr, "://") {
-		addr = "kafka://" + addr
-	}
-	u, err := url.Parse(addr)
-	if err != nil || u.Host == "" {
-		return nil, fmt.Errorf("brokers: %s is neither host:port nor a URL such as kafka://127.0.0.1:9092", EnvKafkaAddr)
-	}
-	return &Kafka{URL: addr, Addr: u.Host, external: true}, nil
-}
 
 func kafkaURL(cfg KafkaConfig, addr string) string {
 	u := url.URL{Scheme: "kafka", Host: addr}
@@ -30,24 +18,28 @@ func kafkaURL(cfg KafkaConfig, addr string) string {
 	return u.String()
 }
 
-// kafkaProperties is server.properties of a broker that is its own controller. ports are those of the clients' listener, the
-// broker's own, the controller's, and the one with TLS.
-func kafkaProperties(cfg KafkaConfig, dir string, ports [4]string) string {
+// kafkaProperties is server.properties of a broker that is its own controller, listens on an address of its host and is
+// reached by loopback.
+func kafkaProperties(cfg KafkaConfig, host, data, pem string, ports [4]int) string {
 	protocol := "PLAINTEXT"
 	if cfg.User != "" {
 		protocol = "SASL_PLAINTEXT"
 	}
-	listeners := fmt.Sprintf("CLIENT://%s,OWN://%s", ports[0], ports[1])
-	if cfg.PEM != "" {
-		listeners += ",TLS://" + ports[3]
+	listeners := func(host string) string {
+		s := fmt.Sprintf("CLIENT://%s:%d,OWN://%s:%d", host, ports[0], host, ports[1])
+		if cfg.PEM != "" {
+			s += fmt.Sprintf(",TLS://%s:%d", host, ports[3])
+		}
+		return s
 	}
+	controller := loopback(ports[2])
 	lines := []string{
 		"process.roles=broker,controller", "node.id=1",
-		"controller.quorum.voters=1@" + ports[2],
-		"listeners=" + listeners + ",CONTROLLER://" + ports[2], "advertised.listeners=" + listeners,
+		"controller.quorum.voters=1@" + controller,
+		"listeners=" + listeners(host) + ",CONTROLLER://" + controller, "advertised.listeners=" + listeners("127.0.0.1"),
 		"listener.security.protocol.map=CLIENT:" + protocol + ",OWN:PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SSL",
 		"inter.broker.listener.name=OWN", "controller.listener.names=CONTROLLER",
-		"log.dirs=" + filepath.Join(dir, "data"),
+		"log.dirs=" + data,
 		"auto.create.topics.enable=false",
 		// One broker can't keep the three copies that are the default of Kafka's own topics.
 		"offsets.topic.replication.factor=1", "offsets.topic.num.partitions=8", "transaction.state.log.replication.factor=1",
@@ -65,7 +57,7 @@ func kafkaProperties(cfg KafkaConfig, dir string, ports [4]string) string {
 			"listener.name.client.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;")
 	}
 	if cfg.PEM != "" {
-		lines = append(lines, "listener.name.tls.ssl.keystore.type=PEM", "listener.name.tls.ssl.keystore.location="+cfg.PEM)
+		lines = append(lines, "listener.name.tls.ssl.keystore.type=PEM", "listener.name.tls.ssl.keystore.location="+pem)
 	}
 	return strings.Join(append(lines, cfg.Properties...), "\n") + "\n"
 }

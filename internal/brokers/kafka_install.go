@@ -32,7 +32,7 @@ func kafkaJava() (string, error) {
 	}
 	bin, err := exec.LookPath("java")
 	if err != nil {
-		return "", fmt.Errorf("brokers: java is not in PATH, and Kafka needs Java 17 or later: run `apt-get install openjdk-17-jre-headless`, or set JAVA_HOME, or %s to a Kafka that runs", EnvKafkaAddr)
+		return "", fmt.Errorf("brokers: java is not in PATH, and Kafka needs Java 17 or later: run `apt-get install openjdk-17-jre-headless`, or set JAVA_HOME, or %s to a Kafka that runs", EnvKafkaURL)
 	}
 	return bin, nil
 }
@@ -74,7 +74,7 @@ func InstallKafka(ctx context.Context) (string, error) {
 	}
 	mvn, err := exec.LookPath("mvn")
 	if err != nil {
-		return "", fmt.Errorf("brokers: mvn is not in PATH, and Kafka %s has to be fetched: run `apt-get install maven`, or set %s to the libs folder of a Kafka, or %s to one that runs", kafkaVersion, EnvKafkaJars, EnvKafkaAddr)
+		return "", fmt.Errorf("brokers: mvn is not in PATH, and Kafka %s has to be fetched: run `apt-get install maven`, or set %s to the libs folder of a Kafka, or %s to one that runs", kafkaVersion, EnvKafkaJars, EnvKafkaURL)
 	}
 	if err := os.MkdirAll(cache, 0o750); err != nil {
 		return "", err

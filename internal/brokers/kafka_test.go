@@ -25,7 +25,7 @@ func TestKafkaJarsThatAreNone(t *testing.T) {
 }
 
 func TestKafkaAddressFromEnvironment(t *testing.T) {
-	t.Setenv(brokers.EnvKafkaAddr, "broker.example:9092")
+	t.Setenv(brokers.EnvKafkaURL, "broker.example:9092")
 	k, err := brokers.StartKafka(t.Context(), brokers.KafkaConfig{})
 	if err != nil || k.URL != "kafka://broker.example:9092" || k.Pid != 0 {
 		t.Fatalf("got %+v, %v", k, err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"strconv"
@@ -34,6 +33,10 @@ type NATSConfig struct {
 	Port int
 	// Dir holds the streams, and is kept; "" means a temporary one that Stop removes.
 	Dir string
+	// Own insists on a server of one's own, one that may be killed, even when EnvNATSURL is set. StartNATS never takes another.
+	Own bool
+	// Launcher starts the server when EnvFrom is container; package brokerstest sets it.
+	Launcher Launcher `json:"-"`
 	// Configure may change the server's options before each start, for what is not named here.
 	Configure func(*server.Options) `json:"-"`
 }
@@ -108,7 +111,7 @@ func (n *NATS) Start(ctx context.Context) error {
 }
 
 func natsAddress(cfg NATSConfig) (addr, rawURL string) {
-	addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.Port))
+	addr = loopback(cfg.Port)
 	u := url.URL{Scheme: "nats", Host: addr}
 	if cfg.User != "" {
 		u.User = url.UserPassword(cfg.User, cfg.Password)

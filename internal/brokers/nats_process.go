@@ -9,9 +9,23 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 )
+
+const (
+	// EnvNATSServer is the path of a nats-server binary; without it StartNATSProcess runs the one that is compiled into this
+	// program.
+	EnvNATSServer = "STREAMERSON_NATS_SERVER"
+	// EnvNATSImage names the image of containers; without it NATSImage is used, which scripts/build-images.sh builds.
+	EnvNATSImage = "STREAMERSON_NATS_IMAGE"
+	// NATSImage has nats-server in its PATH and a folder /data.
+	NATSImage = "streamerson-test/nats"
+)
+
+// natsLimits: recovering big streams needs seconds.
+var natsLimits = startLimits{start: natsStartTimeout, stop: 10 * time.Second, tick: 10 * time.Millisecond}
 
 // envNATSChild carries a child's configuration to ServeNATSChild.
 const envNATSChild = "STREAMERSON_NATS_CHILD"
@@ -38,112 +52,141 @@ func ServeNATSChild() {
 	os.Exit(0)
 }
 
-// NATSProcess is a nats-server in a process of its own, which can be killed and stopped. Its methods may be called
-// concurrently with its users, but not with each other.
+// NATSProcess is a nats-server outside of this process, which can be killed and stopped; its log in Dir is nats.log.
 type NATSProcess struct {
-	// URL is what to give to transport.Open; Addr its host and port.
-	URL, Addr string
-	// Pid of the server.
-	Pid int
-
-	cfg   NATSConfig
-	stdin io.Closer
-	proc  *process
+	Broker
+	cfg NATSConfig
 }
 
-// StartNATSProcess starts this program's binary again as a nats-server; it must call ServeNATSChild. Configure isn't possible.
-// It returns when the server takes connections.
+// StartNATSProcess starts a nats-server on loopback, or takes the one that EnvNATSURL names, as EnvFrom says. Without
+// EnvNATSServer it is this program's binary, started again; it must call ServeNATSChild. Configure isn't possible. It returns
+// when the server takes connections. ctx bounds only the start.
 func StartNATSProcess(ctx context.Context, cfg NATSConfig) (*NATSProcess, error) {
+	scheme := "nats"
+	if cfg.NoJetStream {
+		scheme = "nats+core"
+	}
+	from, address, err := choose(EnvNATSURL, scheme, cfg.Own)
+	if err != nil {
+		return nil, err
+	}
 	n := &NATSProcess{cfg: cfg}
-	var err error
-	if n.cfg.Port == 0 {
-		if n.cfg.Port, err = FreePort(); err != nil {
-			return nil, err
-		}
+	if from == FromAddress {
+		n.Broker = at("NATS", EnvNATSURL, address)
+		return n, nil
 	}
-	if n.cfg.Dir == "" {
-		if n.cfg.Dir, err = os.MkdirTemp("", "streamerson-nats-"); err != nil {
-			return nil, err
+	err = startOnFreePorts(ctx, func() error {
+		if cfg.Port == 0 {
+			if n.cfg.Port, err = FreePort(); err != nil {
+				return err
+			}
 		}
-	}
-	n.Addr, n.URL = natsAddress(n.cfg)
-	if err := n.Start(ctx); err != nil {
+		n.Broker = Broker{kind: "nats-server", envURL: EnvNATSURL, limits: natsLimits}
+		n.Addr, n.URL = natsAddress(n.cfg)
+		n.ready = func() error { return natsReady(n.Addr) }
+		if from == FromContainer {
+			err = n.container()
+		} else {
+			err = n.local()
+		}
+		if err == nil {
+			if err = n.Start(ctx); err != nil {
+				n.Stop()
+			}
+		}
+		if err != nil && cfg.Port != 0 {
+			err = fmt.Errorf("%w: on port %d, which its configuration demands: %w", errFinal, cfg.Port, err)
+		}
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	return n, nil
 }
 
-// Start starts the server again on its port and directory, after Kill9 or Terminate.
-func (n *NATSProcess) Start(ctx context.Context) error {
+func (n *NATSProcess) local() error {
+	dir, temp, err := folder(n.cfg.Dir, "streamerson-nats-")
+	if err != nil {
+		return err
+	}
+	n.Dir = dir
+	p := &process{dir: dir, tempDir: temp, log: "nats.log"}
+	n.program = p
+	if bin := os.Getenv(EnvNATSServer); bin != "" {
+		conf := filepath.Join(dir, "nats.conf")
+		p.keep = []string{"nats.conf"}
+		p.command = func() *exec.Cmd { return exec.Command(bin, "-c", conf) }
+		return os.WriteFile(conf, []byte(natsConfig(n.cfg, "127.0.0.1", dir)), 0o600)
+	}
+	child := n.cfg
+	child.Dir, child.Launcher = dir, nil
+	text, err := json.Marshal(child)
+	if err != nil {
+		return err
+	}
 	exe, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(n.cfg)
-	if err != nil {
-		return err
-	}
-	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), envNATSChild+"="+string(text))
-	cmd.Stderr = os.Stderr
-	if n.stdin, err = cmd.StdinPipe(); err != nil {
-		return err
-	}
-	p, err := startProcess(cmd)
-	if err != nil {
-		return err
-	}
-	n.proc, n.Pid = p, cmd.Process.Pid
-	ctx, cancel := context.WithTimeout(ctx, natsStartTimeout)
-	defer cancel()
-	for !natsReady(n.Addr) {
-		select {
-		case <-p.exited:
-			return fmt.Errorf("brokers: the nats-server on %s ended at once", n.Addr)
-		case <-ctx.Done():
-			_ = n.Kill9()
-			return fmt.Errorf("brokers: the nats-server on %s takes no connections: %w", n.Addr, ctx.Err())
-		case <-time.After(10 * time.Millisecond):
-		}
+	p.stdin = true
+	p.command = func() *exec.Cmd {
+		cmd := exec.Command(exe)
+		cmd.Env = append(os.Environ(), envNATSChild+"="+string(text))
+		return cmd
 	}
 	return nil
 }
 
-// natsReady reports whether a server introduces itself at addr; it does so once it is ready.
-func natsReady(addr string) bool {
+func (n *NATSProcess) container() error {
+	switch {
+	case n.cfg.Launcher == nil:
+		return needsLauncher("NATS")
+	case n.cfg.Dir != "":
+		return notInContainer("NATS", "a folder of this machine")
+	}
+	image := NATSImage
+	if name := os.Getenv(EnvNATSImage); name != "" {
+		image = name
+	}
+	n.program = n.cfg.Launcher(Spec{
+		Image: image, Command: []string{"nats-server", "-c", "/etc/nats-test.conf"}, Ports: []int{n.cfg.Port},
+		Files: map[string][]byte{"/etc/nats-test.conf": []byte(natsConfig(n.cfg, "0.0.0.0", "/data"))},
+	})
+	return nil
+}
+
+// natsConfig is the configuration file of a nats-server program.
+func natsConfig(cfg NATSConfig, host, dir string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "listen: %q\n", fmt.Sprintf("%s:%d", host, cfg.Port))
+	if cfg.MaxPayload != 0 {
+		fmt.Fprintf(&b, "max_payload: %d\n", cfg.MaxPayload)
+	}
+	if cfg.User != "" {
+		fmt.Fprintf(&b, "authorization { user: %q, password: %q }\n", cfg.User, cfg.Password)
+	}
+	if !cfg.NoJetStream {
+		fmt.Fprintf(&b, "jetstream { store_dir: %q", dir)
+		if cfg.MaxStore != 0 {
+			fmt.Fprintf(&b, ", max_file_store: %d", cfg.MaxStore)
+		}
+		b.WriteString(" }\n")
+	}
+	return b.String()
+}
+
+// natsReady looks whether a server introduces itself at addr; it does so once it is ready.
+func natsReady(addr string) error {
 	c, err := net.DialTimeout("tcp", addr, time.Second)
 	if err != nil {
-		return false
+		return err
 	}
 	defer func() { _ = c.Close() }()
 	_ = c.SetDeadline(time.Now().Add(time.Second))
 	line, err := bufio.NewReader(c).ReadString('\n')
-	return err == nil && strings.HasPrefix(line, "INFO ")
-}
-
-// Kill9 kills the server as a crash would, and returns when its process is gone.
-func (n *NATSProcess) Kill9() error {
-	err := n.proc.cmd.Process.Kill()
-	<-n.proc.exited
+	if err == nil && !strings.HasPrefix(line, "INFO ") {
+		err = fmt.Errorf("brokers: %s says %q; that is no nats-server", addr, line)
+	}
 	return err
-}
-
-// Terminate ends the server in an orderly way, and keeps its files for Start.
-func (n *NATSProcess) Terminate() {
-	_ = n.stdin.Close()
-	<-n.proc.exited
-}
-
-// Restart terminates the server and starts it again.
-func (n *NATSProcess) Restart(ctx context.Context) error {
-	n.Terminate()
-	return n.Start(ctx)
-}
-
-// Stop ends the server and removes its directory. A second Stop is harmless.
-func (n *NATSProcess) Stop() {
-	_ = n.proc.cmd.Process.Kill()
-	<-n.proc.exited
-	_ = n.stdin.Close()
-	_ = os.RemoveAll(n.cfg.Dir)
 }

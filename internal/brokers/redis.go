@@ -3,7 +3,6 @@ package brokers
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -11,25 +10,20 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"time"
 )
 
-// Environment variables that StartRedis looks at.
 const (
-	// EnvRedisURL names a broker that runs already: it is used instead of starting one, unless RedisConfig.Own.
-	EnvRedisURL = "STREAMERSON_REDIS_URL"
 	// EnvRedisServer is the path of a redis-server (or valkey-server) binary; without it PATH is searched.
 	EnvRedisServer = "STREAMERSON_REDIS_SERVER"
+	// EnvRedisImage names the image of containers; without it RedisImage is used, which scripts/build-images.sh builds.
+	EnvRedisImage = "STREAMERSON_REDIS_IMAGE"
+	// RedisImage has redis-server in its PATH and a folder /data.
+	RedisImage = "streamerson-test/redis"
 )
 
-// Limits of starting and stopping.
-const (
-	// redisStartTimeout bounds one start until PING answers: a big AOF needs seconds to load.
-	redisStartTimeout = 30 * time.Second
-	// redisStopTimeout is how long Stop waits after SIGTERM before SIGKILL.
-	redisStopTimeout = 5 * time.Second
-)
+// redisLimits: a big AOF needs seconds to load.
+var redisLimits = startLimits{start: 30 * time.Second, stop: 5 * time.Second, tick: 10 * time.Millisecond}
 
 // RedisConfig says what kind of server to start. The zero value is a server without persistence or password on a free port.
 type RedisConfig struct {
@@ -53,70 +47,97 @@ type RedisConfig struct {
 	Args []string
 	// Own insists on a server of one's own, one that may be killed, even when EnvRedisURL is set.
 	Own bool
+	// Launcher starts the server when EnvFrom is container; package brokerstest sets it.
+	Launcher Launcher
 }
 
 // RedisTLS names the server's PEM files.
 type RedisTLS struct{ CertFile, KeyFile, CAFile string }
 
-// Redis is one server. Its methods may be called concurrently with its users, but not with each other.
+// Redis is one server; its log in Dir is redis.log.
 type Redis struct {
-	// URL is what to give to transport.Open; Addr its host and port.
-	URL, Addr string
-	// Pid of the server, 0 when it was not started here.
-	Pid int
-	// Dir has the server's files; its log is redis.log.
-	Dir string
-
-	cfg      RedisConfig
-	bin      string
-	tempDir  bool
-	external bool
-
-	mu   sync.Mutex
-	proc *process
+	Broker
+	cfg RedisConfig
 }
 
-var errExternal = errors.New("brokers: the Redis comes from " + EnvRedisURL + " and is not ours to control; unset it, or set RedisConfig.Own")
-
-// StartRedis starts a redis-server on loopback and returns when it answers PING, or takes the one that EnvRedisURL names.
-// A missing binary is an error that says how to install it. ctx bounds only the start.
+// StartRedis starts a redis-server on loopback and returns when it answers PING, or takes the one that EnvRedisURL names,
+// as EnvFrom says. A missing binary is an error that says how to install it. ctx bounds only the start.
 func StartRedis(ctx context.Context, cfg RedisConfig) (*Redis, error) {
-	if raw := os.Getenv(EnvRedisURL); raw != "" && !cfg.Own {
-		u, err := url.Parse(raw)
-		if err != nil || u.Host == "" {
-			return nil, fmt.Errorf("brokers: %s is not a URL such as redis://127.0.0.1:6379", EnvRedisURL)
-		}
-		return &Redis{URL: raw, Addr: u.Host, cfg: cfg, external: true}, nil
-	}
-	bin, err := redisBinary()
+	from, address, err := choose(EnvRedisURL, "redis", cfg.Own)
 	if err != nil {
 		return nil, err
 	}
-	r := &Redis{cfg: cfg, bin: bin, Dir: cfg.Dir}
-	if r.Dir == "" {
-		if r.Dir, err = os.MkdirTemp("", "streamerson-redis-"); err != nil {
+	r := &Redis{cfg: cfg}
+	if from == FromAddress {
+		r.Broker = at("Redis", EnvRedisURL, address)
+		return r, nil
+	}
+	bin := ""
+	if from == FromLocal {
+		if bin, err = redisBinary(); err != nil {
 			return nil, err
 		}
-		r.tempDir = true
 	}
-	// Between finding a free port and the server's bind another process may take it: then try another one.
-	for attempt := 0; ; attempt++ {
+	err = startOnFreePorts(ctx, func() error {
 		port := cfg.Port
 		if port == 0 {
 			if port, err = FreePort(); err != nil {
-				break
+				return err
 			}
 		}
+		r.Broker = Broker{kind: "redis-server", envURL: EnvRedisURL, ready: r.ping, limits: redisLimits}
 		r.setPort(port)
-		if err = r.spawn(ctx); err == nil {
-			return r, nil
+		if from == FromContainer {
+			err = r.container()
+		} else {
+			err = r.local(bin)
 		}
-		if cfg.Port != 0 || attempt == 4 || ctx.Err() != nil {
-			break
+		if err == nil {
+			if err = r.Start(ctx); err != nil {
+				r.Stop()
+			}
 		}
+		if err != nil && cfg.Port != 0 {
+			err = fmt.Errorf("%w: on port %d, which its configuration demands: %w", errFinal, cfg.Port, err)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	r.removeDir()
-	return nil, err
+	return r, nil
+}
+
+func (r *Redis) local(bin string) error {
+	dir, temp, err := folder(r.cfg.Dir, "streamerson-redis-")
+	if err != nil {
+		return err
+	}
+	r.Dir = dir
+	args := r.args("127.0.0.1", dir, filepath.Join(dir, "redis.log"))
+	r.program = &process{command: func() *exec.Cmd { return exec.Command(bin, args...) }, dir: dir, tempDir: temp, log: "redis.log"}
+	return nil
+}
+
+func (r *Redis) container() error {
+	switch {
+	case r.cfg.Launcher == nil:
+		return needsLauncher("Redis")
+	case r.cfg.TLS != nil || r.cfg.ConfigFile != "":
+		return notInContainer("Redis", "files of its own")
+	case r.cfg.Cluster:
+		return notInContainer("Redis", "cluster mode")
+	case r.cfg.Dir != "":
+		return notInContainer("Redis", "a folder of this machine")
+	}
+	image := RedisImage
+	if name := os.Getenv(EnvRedisImage); name != "" {
+		image = name
+	}
+	// Protected mode would refuse what comes through the container's published port: it is not from loopback there.
+	args := append([]string{"redis-server"}, r.args("0.0.0.0", "/data", "")...)
+	r.program = r.cfg.Launcher(Spec{Image: image, Command: append(args, "--protected-mode", "no"), Ports: []int{r.cfg.Port}})
+	return nil
 }
 
 func redisBinary() (string, error) {
@@ -133,19 +154,9 @@ func redisBinary() (string, error) {
 	return bin, nil
 }
 
-// FreePort returns a TCP port of 127.0.0.1 that nothing listens on now.
-func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
 func (r *Redis) setPort(port int) {
 	r.cfg.Port = port
-	r.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	r.Addr = loopback(port)
 	u := url.URL{Scheme: "redis", Host: r.Addr}
 	if r.cfg.TLS != nil {
 		u.Scheme = "rediss"
@@ -159,9 +170,9 @@ func (r *Redis) setPort(port int) {
 	r.URL = u.String()
 }
 
-func (r *Redis) args() []string {
+func (r *Redis) args(bind, dir, log string) []string {
 	port := strconv.Itoa(r.cfg.Port)
-	a := []string{"--bind", "127.0.0.1", "--dir", r.Dir, "--logfile", filepath.Join(r.Dir, "redis.log"), "--save", "", "--daemonize", "no"}
+	a := []string{"--bind", bind, "--dir", dir, "--logfile", log, "--save", "", "--daemonize", "no"}
 	if t := r.cfg.TLS; t != nil {
 		a = append(a, "--port", "0", "--tls-port", port, "--tls-cert-file", t.CertFile, "--tls-key-file", t.KeyFile, "--tls-auth-clients", "no")
 		if t.CAFile != "" {
@@ -186,50 +197,6 @@ func (r *Redis) args() []string {
 		a = append([]string{r.cfg.ConfigFile}, a...)
 	}
 	return append(a, r.cfg.Args...)
-}
-
-func (r *Redis) spawn(ctx context.Context) error {
-	cmd := exec.Command(r.bin, r.args()...)
-	p, err := startProcess(cmd)
-	if err != nil {
-		return err
-	}
-	r.mu.Lock()
-	r.proc, r.Pid = p, cmd.Process.Pid
-	r.mu.Unlock()
-	if err := r.waitReady(ctx, p); err != nil {
-		_ = cmd.Process.Kill()
-		<-p.exited
-		return err
-	}
-	return nil
-}
-
-func (r *Redis) waitReady(ctx context.Context, p *process) error {
-	ctx, cancel := context.WithTimeout(ctx, redisStartTimeout)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if r.ping() == nil {
-			return nil
-		}
-		select {
-		case <-p.exited:
-			return fmt.Errorf("brokers: redis-server ended at once; its log says:\n%s", r.logTail())
-		case <-ctx.Done():
-			return fmt.Errorf("brokers: redis-server on %s doesn't answer PING: %w; its log says:\n%s", r.Addr, ctx.Err(), r.logTail())
-		case <-tick.C:
-		}
-	}
-}
-
-func (r *Redis) logTail() string {
-	b, err := os.ReadFile(filepath.Join(r.Dir, "redis.log"))
-	if err != nil {
-		return err.Error()
-	}
-	return string(b[max(0, len(b)-1500):])
 }
 
 // ping speaks just enough of the protocol, so that the package needs no client library.

@@ -11,20 +11,21 @@ const module = "github.com/streamerson/streamerson/"
 // allowed says what a package may import of this module, by the longest prefix of its path; "*" is anything. A package
 // that is not covered fails, so that a new folder gets its rule when it is made.
 var allowed = map[string][]string{
-	"transport":         {},
-	"transport/*":       {"transport"},
-	"rpc/wire":          {},
-	"rpc/*":             {"rpc", "rpc/wire", "transport"},
-	"rpc":               {"transport", "rpc/wire"},
-	"gateway":           {"rpc", "rpc/wire", "transport"},
-	"worker":            {"rpc", "rpc/wire", "transport"},
-	"metrics":           {"rpc", "rpc/wire", "transport"},
-	"config":            {},
-	"conformance":       {"rpc", "rpc/wire", "transport", "conformance/*", "internal/brokers"},
-	"conformance/*":     {"rpc", "rpc/wire", "transport", "conformance", "conformance/*", "internal/brokers"},
-	"bench":             {"rpc", "rpc/wire", "transport", "bench/*", "internal/brokers"},
-	"bench/cmd/*":       {"*"},
-	"internal/brokers":  {},
+	"transport":        {},
+	"transport/*":      {"transport"},
+	"rpc/wire":         {},
+	"rpc/*":            {"rpc", "rpc/wire", "transport"},
+	"rpc":              {"transport", "rpc/wire"},
+	"gateway":          {"rpc", "rpc/wire", "transport"},
+	"worker":           {"rpc", "rpc/wire", "transport"},
+	"metrics":          {"rpc", "rpc/wire", "transport"},
+	"config":           {},
+	"conformance":      {"rpc", "rpc/wire", "transport", "conformance/*", "internal/brokers"},
+	"conformance/*":    {"rpc", "rpc/wire", "transport", "conformance", "conformance/*", "internal/brokers"},
+	"bench":            {"rpc", "rpc/wire", "transport", "bench/*", "internal/brokers"},
+	"bench/cmd/*":      {"*"},
+	"internal/brokers": {},
+	// Packages that start containers are kept out of programs by TestNoContainersInPrograms.
 	"internal/*":        {"internal/*", "rpc", "rpc/wire", "transport", "transport/*"},
 	"examples/*":        {"*"},
 	"cmd/streamerson":   {"*"},
@@ -37,7 +38,8 @@ var onlyIn = map[string][]string{
 	"github.com/segmentio/kafka-go": {"transport/kafka", "bench"},
 	"github.com/twmb/franz-go":      {"transport/kafka", "bench"},
 	"github.com/nats-io/":           {"transport/nats", "bench", "internal/brokers"},
-	"github.com/testcontainers/":    {"internal/brokers"},
+	"github.com/testcontainers/":    {"internal/brokers/containers"},
+	"github.com/moby/":              {"internal/brokers/containers"},
 	"github.com/prometheus/":        {"metrics", "cmd/streamerson"},
 	"go.opentelemetry.io/":          {"metrics", "gateway", "worker"},
 	"github.com/spf13/cobra":        {"cmd/streamerson", "bench", "bench/cmd/*"},
@@ -109,6 +111,19 @@ func TestDriversKnowOneBroker(t *testing.T) {
 		}
 		if len(clients) > 1 {
 			t.Errorf("%s imports more than one client: %v", path, clients)
+		}
+	}
+}
+
+// TestNoContainersInPrograms: what starts containers brings a Docker client, which no user of the program or the library
+// should carry.
+func TestNoContainersInPrograms(t *testing.T) {
+	for _, p := range packages(t) {
+		path := strings.TrimPrefix(p.ImportPath, module)
+		for _, imp := range p.Imports {
+			if ours := strings.TrimPrefix(imp, module); ours == "internal/brokers/containers" && path != "internal/brokers/brokerstest" {
+				t.Errorf("%s imports %s; only internal/brokers/brokerstest may, and only tests that", path, ours)
+			}
 		}
 	}
 }

@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	pemFile = filepath.Join(dir, "server.pem")
-	k, err := brokers.StartKafka(ctx, brokers.KafkaConfig{User: "app", Password: "se:cret", PEM: pemFile})
+	k, err := brokerstest.StartKafka(ctx, brokers.KafkaConfig{User: "app", Password: "se:cret", PEM: pemFile})
 	cancel()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -99,7 +99,7 @@ func openURL(ctx context.Context, rawURL string, opts transport.Options) (transp
 // ours is a broker that may be killed: the shared one, unless that comes from the environment.
 func ours(t testing.TB) *brokers.Kafka {
 	t.Helper()
-	if shared.Pid != 0 {
+	if shared.Controllable() {
 		return shared
 	}
 	return brokerstest.Kafka(t, brokers.KafkaConfig{User: "app", Password: "se:cret", PEM: pemFile, Own: true})

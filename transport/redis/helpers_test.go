@@ -29,7 +29,7 @@ var shared *brokers.Redis
 func TestMain(m *testing.M) {
 	conformance.ServeChild(openURL)
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	r, err := brokers.StartRedis(ctx, brokers.RedisConfig{AOF: "everysec"})
+	r, err := brokerstest.StartRedis(ctx, brokers.RedisConfig{AOF: "everysec"})
 	cancel()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
