@@ -28,9 +28,12 @@ func TestConformance(t *testing.T) {
 		URL:  r.URL,
 	}
 	if r.Controllable() { // nobody wants the data of a server of theirs deleted
-		operator := admin(t, r.Addr)
 		h.Broker = conformance.Control{
-			Wipe:       func(ctx context.Context) error { return operator.FlushAll(ctx).Err() },
+			Wipe: func(ctx context.Context) error {
+				operator := admin(t, r.Addr)
+				defer func() { _ = operator.Close() }() // the suite counts connections
+				return operator.FlushAll(ctx).Err()
+			},
 			Restart:    r.Restart,
 			Kill:       func(context.Context) error { return r.Kill9() },
 			Start:      r.Restart,
