@@ -97,6 +97,14 @@ type Browser interface {
 	Remove(ctx context.Context, stream string, ids []string) (int, error)
 }
 
+// StreamDeleter is what a driver may offer besides: deleting whole streams, for those who clean up after themselves, such as
+// the conformance suite. Nothing that serves requests needs it.
+type StreamDeleter interface {
+	// DeleteStreams deletes the streams with their groups and all that they hold, and forgets that this driver ensured them;
+	// another driver that did makes them again. Streams that do not exist are ignored. Blocks for some round trips for each.
+	DeleteStreams(ctx context.Context, streams []string) error
+}
+
 // StreamSpec names a stream and the groups that read it.
 type StreamSpec struct {
 	// Stream is 1–200 characters of [A-Za-z0-9._-], see CheckName.

@@ -17,6 +17,7 @@ import (
 )
 
 func main() {
+	conformChild()
 	ctx, stop := untilSignal()
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()

@@ -33,7 +33,7 @@ stream; one of the workers that serve the stream runs it and replies; the gatewa
 	root.SetFlagErrorFunc(flagError)
 	addSettingsFlags(root.PersistentFlags())
 	root.AddGroup(&cobra.Group{ID: "run", Title: "Running:"}, &cobra.Group{ID: "look", Title: "Looking and repairing:"})
-	for _, c := range []*cobra.Command{gatewayCommand(), workerCommand(), devCommand(), demoCommand(), benchCommand()} {
+	for _, c := range []*cobra.Command{gatewayCommand(), workerCommand(), devCommand(), demoCommand(), benchCommand(), conformCommand()} {
 		c.GroupID = "run"
 		root.AddCommand(c)
 	}

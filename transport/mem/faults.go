@@ -117,19 +117,9 @@ func (b *Broker) ExpireLeases(stream string) {
 func (b *Broker) Wipe() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.wipes++
 	for _, s := range b.streams {
-		b.lastSeq = max(b.lastSeq, s.lastSeq)
-		for _, g := range s.groups {
-			g.gone = true
-			for _, m := range g.members {
-				if m.c.blocked {
-					m.c.wakeUp()
-				}
-			}
-		}
+		b.remove(s)
 	}
-	clear(b.streams)
 }
 
 // Kill ends the driver as kill -9 would end its process: every call fails with CodeClosed, and what its consumers hold
