@@ -17,6 +17,7 @@ type guard struct {
 	net.Conn
 	fresh   *atomic.Int64 // the connections whose first request has not reached the handler
 	arrived atomic.Bool   // this one's has, or it is closed
+	idle    atomic.Bool   // it waits for a next request, of which nothing has come
 
 	state guardState
 	skip  int64 // bytes of the body that are still to come
@@ -52,6 +53,9 @@ const (
 
 func (g *guard) Read(p []byte) (int, error) {
 	n, err := g.Conn.Read(p)
+	if n > 0 {
+		g.idle.Store(false)
+	}
 	if g.state != guardDone {
 		g.watch(p[:n])
 	}
@@ -168,13 +172,21 @@ func guardOf(ctx context.Context) *guard {
 	return g
 }
 
-// withGuard is a server's ConnContext.
-func withGuard(ctx context.Context, c net.Conn) context.Context {
+// asGuard returns the guard of a connection, nil for HTTP/2.
+func asGuard(c net.Conn) *guard {
 	switch c := c.(type) {
 	case *guard:
-		return context.WithValue(ctx, guardKey{}, c)
+		return c
 	case *tlsGuard:
-		return context.WithValue(ctx, guardKey{}, &c.guard)
+		return &c.guard
+	}
+	return nil
+}
+
+// withGuard is a server's ConnContext.
+func withGuard(ctx context.Context, c net.Conn) context.Context {
+	if g := asGuard(c); g != nil {
+		return context.WithValue(ctx, guardKey{}, g)
 	}
 	return ctx
 }

@@ -54,6 +54,7 @@ type Server struct {
 	g       *Gateway
 	http    *http.Server
 	accept  *acceptor
+	guards  guards
 	cfg     ServerConfig
 	log     *slog.Logger
 	done    chan struct{} // closed when Shutdown has ended
@@ -103,7 +104,7 @@ func NewServer(g *Gateway, cfg ServerConfig) (*Server, error) {
 	protocols.SetHTTP2(tlsConfig != nil)
 	protocols.SetUnencryptedHTTP2(cfg.H2C)
 	s.http = &http.Server{
-		Handler: handler, Protocols: protocols, ConnContext: withGuard, MaxHeaderBytes: g.cfg.HeaderLimit,
+		Handler: handler, Protocols: protocols, ConnContext: withGuard, ConnState: s.guards.state, MaxHeaderBytes: g.cfg.HeaderLimit,
 		ReadHeaderTimeout: cfg.ReadHeaderTimeout, ReadTimeout: cfg.ReadTimeout, IdleTimeout: cfg.IdleTimeout,
 		// The gateway puts it off for a call that lasts longer: see extendDeadline.
 		WriteTimeout: cfg.ReadTimeout + g.cfg.Timeout + g.cfg.WriteTimeout,
@@ -175,6 +176,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.accept.stop(ctx)
 	s.accept.settle(ctx)
+	s.guards.retire(ctx)
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		n := s.g.InFlight()

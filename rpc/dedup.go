@@ -1,6 +1,10 @@
 package rpc
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/streamerson/streamerson/transport"
+)
 
 // cancelWindow is how many ids of callers that left are remembered, for requests that are still in the queue.
 const cancelWindow = 4096
@@ -65,27 +69,32 @@ type sighting uint8
 const (
 	seenNew sighting = iota
 	seenRunning
+	seenAgain // the very entry that runs here, redelivered: its handling has adopted the delivery
 	seenDone
 	seenCanceled
 )
 
-// begin registers h as running unless its id was seen; other is the handling that runs under the same id.
-func (d *dedup) begin(h *handling) (s sighting, other *handling) {
+// begin registers h as running unless its id was seen.
+func (d *dedup) begin(h *handling) sighting {
 	id := h.req.ID
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if other = d.running[half(id)]; other != nil && other.req.ID == id {
-		return seenRunning, other
+	if other := d.running[half(id)]; other != nil && other.req.ID == id {
+		if other.delivery.ID == h.delivery.ID && other.delivery.Stream == h.delivery.Stream {
+			other.adopt(&h.delivery)
+			return seenAgain
+		}
+		return seenRunning
 	}
 	if d.done.has(id) {
-		return seenDone, nil
+		return seenDone
 	}
 	if d.anyCanceled && !h.req.OneWay && d.canceled.has(id) {
-		return seenCanceled, nil
+		return seenCanceled
 	}
 	d.running[half(id)] = h
 	h.known = true
-	return seenNew, nil
+	return seenNew
 }
 
 // end takes out those of hs that begin registered, once their settlement has ended: an entry that comes again while its
@@ -104,6 +113,21 @@ func (d *dedup) end(hs ...*handling) {
 			d.done.add(h.req.ID)
 		}
 	}
+}
+
+// abandon takes h out, whose delivery d the broker has given to another: unless it has come back here meanwhile, which it
+// reports as false. The lock makes it sure that nothing is adopted by a handling that is gone.
+func (d *dedup) abandon(h *handling, lost *transport.Delivery) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if h.lent() != lost {
+		return false
+	}
+	if h.known && d.running[half(h.req.ID)] == h {
+		delete(d.running, half(h.req.ID))
+	}
+	h.known = false
+	return true
 }
 
 // forsake takes h out before it is given back.

@@ -36,17 +36,12 @@ func (s *Server) run(h *handling) {
 		s.bury(h, nil, DeadWrongKind, "a "+env.Kind.String()+" frame on a request stream")
 		return
 	}
-	switch seen, other := s.dedup.begin(h); seen {
-	case seenRunning:
+	switch s.dedup.begin(h) {
+	case seenAgain:
 		s.cfg.Observer.Duplicate(h.stream.cfg.Name)
-		if other.delivery.ID == h.delivery.ID && other.delivery.Stream == h.delivery.Stream { // the very same entry, redelivered: its settlement needs the newer token
-			other.adopt(&h.delivery)
-			s.forget(h)
-			return
-		}
-		s.settle(h, transport.Ack)
+		s.forget(h)
 		return
-	case seenDone:
+	case seenRunning, seenDone:
 		s.cfg.Observer.Duplicate(h.stream.cfg.Name)
 		s.settle(h, transport.Ack)
 		return
@@ -157,10 +152,18 @@ func (s *Server) invoke(f Handler, h *handling) (resp *Response, err error) {
 
 // conclude decides what becomes of a request whose handler has returned.
 func (s *Server) conclude(h *handling, resp *Response, err error, cause error) {
+	back := false
+	if errors.Is(cause, ErrLeaseLost) {
+		if s.dedup.abandon(h, h.lostDelivery()) {
+			// Another worker has it and will answer; a zombie's reply would only be dropped.
+			s.forget(h)
+			return
+		}
+		back = true
+	}
 	switch {
-	case errors.Is(cause, ErrLeaseLost):
-		// Another worker has it and will answer; a zombie's reply would only be dropped.
-		s.forget(h)
+	case back && err != nil: // for want of its context, perhaps
+		s.settle(h, transport.Release)
 	case errors.Is(cause, ErrDraining) && err != nil:
 		s.settle(h, transport.Release)
 	case h.req.OneWay && err != nil:

@@ -42,6 +42,7 @@ type handling struct {
 	free   context.CancelFunc
 	cause  error               // why it ended; nil while it runs
 	newer  *transport.Delivery // a redelivery of the same entry
+	lost   *transport.Delivery // the one that was another's when cause became ErrLeaseLost
 }
 
 type handlingKey struct{}
@@ -116,6 +117,10 @@ func (h *handling) context() context.Context {
 func (h *handling) end(cause error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.endLocked(cause)
+}
+
+func (h *handling) endLocked(cause error) {
 	if h.cause != nil {
 		return
 	}

@@ -177,7 +177,7 @@ func (s *Server) heartbeat(ctx context.Context) {
 		cancel()
 		for i, h := range due {
 			if transport.IsCode(errs[i], transport.CodeStale) {
-				s.lost(h)
+				s.lost(h, batch[i].Delivery)
 			}
 		}
 		clear(due)

@@ -18,10 +18,33 @@ const (
 func (h *handling) lent() *transport.Delivery {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return h.newest()
+}
+
+func (h *handling) newest() *transport.Delivery {
 	if h.newer != nil {
 		return h.newer
 	}
 	return &h.delivery
+}
+
+// lose ends the handler's context because d is another worker's, and reports whether it did.
+func (h *handling) lose(d *transport.Delivery) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.newest() != d || h.cause != nil {
+		return false
+	}
+	h.lost = d
+	h.endLocked(ErrLeaseLost)
+	return true
+}
+
+// lostDelivery is the one that lose was told of.
+func (h *handling) lostDelivery() *transport.Delivery {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lost
 }
 
 // adopt takes a redelivery of the same entry: from now on it is the one to settle.
@@ -42,7 +65,6 @@ func (s *Server) settle(h *handling, verb transport.Verb) {
 	}
 	// After a stop (SIGSTOP, a sleeping machine) the lease may be gone without anybody having noticed: ask first.
 	if h.toLane() && s.caps.Extend && h.started.Sub(h.received)+h.took > s.cfg.Lease && s.leases.age(h, time.Now()) > s.cfg.Lease && !s.stillOurs(h) {
-		s.lost(h)
 		h.ran = false
 		s.done(h)
 		return
@@ -62,18 +84,25 @@ func (s *Server) queue(h *handling) {
 	}
 }
 
+// stillOurs asks the broker whether the delivery is; otherwise h has been taken out.
 func (s *Server) stillOurs(h *handling) bool {
+	d := h.lent()
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Lease/3)
 	defer cancel()
 	var errs [1]error
-	s.consumer.Settle(ctx, []transport.Settlement{{Delivery: h.lent(), Verb: transport.Extend}}, errs[:])
-	return !transport.IsCode(errs[0], transport.CodeStale)
+	s.consumer.Settle(ctx, []transport.Settlement{{Delivery: d, Verb: transport.Extend}}, errs[:])
+	if !transport.IsCode(errs[0], transport.CodeStale) || !s.dedup.abandon(h, d) {
+		return true
+	}
+	s.cfg.Observer.LeaseLost(h.stream.cfg.Name)
+	return false
 }
 
-// lost ends a handler whose request another worker has taken over.
-func (s *Server) lost(h *handling) {
-	s.cfg.Observer.LeaseLost(h.stream.cfg.Name)
-	h.end(ErrLeaseLost)
+// lost ends a handler whose delivery the broker has given to another, unless that was this worker again.
+func (s *Server) lost(h *handling, d *transport.Delivery) {
+	if h.lose(d) {
+		s.cfg.Observer.LeaseLost(h.stream.cfg.Name)
+	}
 }
 
 // forget drops a delivery without settling it.
@@ -114,7 +143,7 @@ func (s *Server) flushSettlements(batch []*handling) {
 	well := s.well[:0]
 	for i, h := range batch {
 		if s.errs[i] != nil {
-			s.settledBadly(h, s.errs[i])
+			s.settledBadly(h, s.batch[i].Delivery, s.errs[i])
 			continue
 		}
 		if h.dead != "" {
@@ -135,11 +164,13 @@ func (s *Server) deadLettered(h *handling) {
 	})
 }
 
-// settledBadly decides what a refused settlement becomes.
-func (s *Server) settledBadly(h *handling, err error) {
+// settledBadly decides what a refused settlement of d becomes.
+func (s *Server) settledBadly(h *handling, d *transport.Delivery, err error) {
 	code := transport.CodeOf(err)
 	toLane := h.toLane()
 	switch {
+	case code == transport.CodeStale && !s.dedup.abandon(h, d): // it came back while this was under way
+		s.queue(h)
 	case code == transport.CodeStale:
 		s.cfg.Observer.LeaseLost(h.stream.cfg.Name)
 		h.ran = false // if it comes back to this worker it has to be answered

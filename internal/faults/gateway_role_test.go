@@ -11,8 +11,9 @@ import (
 	"github.com/streamerson/streamerson/rpc"
 )
 
-// lameDuck is how long a gateway that was told to end asks its clients to connect anew.
-const lameDuck = 300 * time.Millisecond
+// lameDuck is how long a gateway that was told to end asks its clients to connect anew: longer than any client of these tests
+// leaves a kept connection unused, since a request may cross the closing of an idle one on its way.
+const lameDuck = 2 * time.Second
 
 // runGateway serves POST /FUNCTION for the first stream until SIGTERM, then drains.
 func runGateway(cfg childConfig) error {

@@ -120,7 +120,7 @@ func TestRollingGateways(t *testing.T) {
 				requests.Add(1)
 				function, body := "echo", fmt.Sprintf("%d/%d", g, i)
 				want := body
-				if g < clients/2 { // some outlast the lame duck
+				if g < clients/2 { // some take long
 					function, body, want = "sleep", strconv.Itoa(400+100*g), "w1"
 				}
 				if got, err := post(context.Background(), c, addr, function, body); err != nil || got != want {
