@@ -51,7 +51,11 @@ func (e *Env) ctx(d time.Duration) (context.Context, context.CancelFunc) {
 // name returns a new name that no other scenario or run uses.
 func (e *Env) name() string {
 	e.n++
-	return fmt.Sprintf("%s%s-%d", e.h.Prefix, e.scenario, e.n)
+	name := fmt.Sprintf("%s%s-%d", e.h.Prefix, e.scenario, e.n)
+	if e.h.OnStream != nil {
+		e.h.OnStream(name)
+	}
+	return name
 }
 
 // open connects a driver, which is closed when the scenario ends.

@@ -29,6 +29,9 @@ type Harness struct {
 	// Only, if not empty, names the scenarios to run; Areas their areas.
 	Only  []string
 	Areas []Area
+	// OnStream, if set, is told each stream's name before it is used, so that whoever runs the suite can remove it afterwards
+	// (Remove). It may be called concurrently.
+	OnStream func(name string)
 	// OnResult, if set, is told how each scenario ended, from the goroutine that runs it.
 	OnResult func(Result)
 }

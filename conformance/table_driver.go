@@ -16,6 +16,7 @@ var driverScenarios = []Scenario{
 	{Name: "competing-workers", Area: AreaDriver, Doc: "each message goes to one of several workers", run: competingWorkers},
 	{Name: "two-groups", Area: AreaDriver, Doc: "each group gets every message", run: twoGroups},
 	{Name: "publish-before-group", Area: AreaDriver, Doc: "a new group starts at the beginning", run: publishBeforeGroup},
+	{Name: "unread-kept", Area: AreaDriver, Doc: "what one group has settled is kept for another that has not read it", run: unreadKept},
 	{Name: "concurrent-ensure", Area: AreaDriver, Doc: "20 drivers make one stream and group at once", run: concurrentEnsure},
 	{Name: "missing-stream", Area: AreaDriver, Doc: "what does not exist is not-found", run: missingStream},
 	{Name: "consume-before-publish", Area: AreaDriver, Doc: "a waiting consumer gets what is published later", run: consumeBeforePublish},
@@ -51,6 +52,8 @@ var driverScenarios = []Scenario{
 	{Name: "out-of-order-acks-then-reopen", Area: AreaDriver, Doc: "only what was acked is done, in whatever order", run: outOfOrderAcksThenReopen},
 	{Name: "closed-driver", Area: AreaDriver, Doc: "a closed driver says so", run: closedDriver},
 	{Name: "close-ends-receive", Area: AreaDriver, Doc: "Close ends a blocked Receive", run: closeEndsReceive},
+	{Name: "accepted-outlives-publisher", Area: AreaDriver, Doc: "what was accepted is there when its publisher is gone at once", run: acceptedOutlivesPublisher},
+	{Name: "delete-streams", Area: AreaDriver, Doc: "a deleted stream is gone, with all it held, and its neighbours are not", run: deleteStreams},
 	{Name: "open-close-50", Area: AreaDriver, Doc: "50 opens and closes leave nothing behind", run: openClose50},
 
 	{Name: "wipe", Area: AreaDriver, Doc: "after all data was deleted live, service is back within 5 s", run: wipe, needs: needWipe},

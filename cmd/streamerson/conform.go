@@ -9,6 +9,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -87,6 +89,8 @@ func runConform(cmd *cobra.Command, f conformFlags) error {
 		return err
 	}
 	defer stop()
+	var made madeStreams
+	h.OnStream = made.add
 	watcher := newConformProgress(cmd.ErrOrStderr(), len(scenarios))
 	rep, err := report.Run(cmd.Context(), h, scenarios, watcher)
 	watcher.done()
@@ -94,6 +98,9 @@ func runConform(cmd *cobra.Command, f conformFlags) error {
 		return err
 	}
 	rep.Broker, rep.Seed = f.name(h), f.seed
+	if f.broker == "" {
+		made.remove(cmd, h)
+	}
 	rep.Print(cmd.OutOrStdout())
 	if err := files.write(rep); err != nil {
 		return err
@@ -178,6 +185,31 @@ func (f *conformFlags) name(h conformance.Harness) string {
 	}
 	scheme, _, _ := strings.Cut(h.URL, ":")
 	return scheme
+}
+
+// madeStreams are the names that the suite has used on somebody's broker.
+type madeStreams struct {
+	mu    sync.Mutex
+	names []string
+}
+
+func (m *madeStreams) add(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.names = append(m.names, name)
+}
+
+// removeTimeout is for some hundred streams; a Kafka takes up to half a second for each.
+const removeTimeout = 2 * time.Minute
+
+// remove also works after an interruption. What can't be removed is told, not an error: the certificate stands.
+func (m *madeStreams) remove(cmd *cobra.Command, h conformance.Harness) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), removeTimeout)
+	defer cancel()
+	if err := conformance.Remove(ctx, h, m.names); err != nil && len(m.names) > 0 {
+		prefix, _, _ := strings.Cut(m.names[0], ".")
+		fmt.Fprintf(cmd.ErrOrStderr(), "streams whose names begin with %s. are left on the broker: %s\n", prefix, oneLine(err.Error()))
+	}
 }
 
 // reportFiles are the files that the report goes to.
