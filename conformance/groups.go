@@ -98,6 +98,7 @@ func publishBeforeGroup(e *Env) {
 		}
 		e.ack(c, got...)
 		e.nothing(c, quiet, s)
+		e.refused("Stored isn't claimed: a stream that nobody has joined refuses")
 		return
 	}
 	want := numbered(20)

@@ -54,10 +54,16 @@ func lag(e *Env) {
 // counts too), for as long as it is joined, busy or not, and no longer than 2.5 s after its consumer or driver was closed.
 func liveConsumers(e *Env) {
 	watcher, d1, d2 := e.open(), e.open(), e.open()
+	s := e.stream(watcher, group)
 	if !watcher.Capabilities().LiveConsumers {
+		c := e.join(watcher, group, longLease)
+		e.nothing(c, quiet, s)
+		if l := e.lag(watcher, s, group); l.Consumers > 0 {
+			e.Errorf("LiveConsumers isn't claimed, and Lag tells of %d", l.Consumers)
+		}
+		e.refused("LiveConsumers isn't claimed: Lag tells of none")
 		return
 	}
-	s := e.stream(watcher, group)
 	e.ensure(d1, transport.StreamSpec{Stream: s, Groups: []string{group}})
 	e.ensure(d2, transport.StreamSpec{Stream: s, Groups: []string{group}})
 	live := func(n int) {
@@ -104,7 +110,8 @@ func liveConsumers(e *Env) {
 func browse(e *Env) {
 	d := e.open()
 	if !d.Capabilities().Browse {
-		return // unclaimed-refused looks at it
+		e.refused("Browse isn't claimed; unclaimed-refused looks at it")
+		return
 	}
 	b, ok := d.(transport.Browser)
 	if !ok {

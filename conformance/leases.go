@@ -11,7 +11,8 @@ import (
 func releaseAttempts(e *Env) {
 	d := e.open()
 	if !d.Capabilities().Release {
-		return // unclaimed-refused looks at it
+		e.refused("Release isn't claimed; unclaimed-refused looks at it")
+		return
 	}
 	s := e.stream(d, group)
 	cs := []transport.Consumer{e.join(d, group, longLease), e.join(d, group, longLease)}
@@ -41,7 +42,8 @@ func releaseAttempts(e *Env) {
 func releaseDelay(e *Env) {
 	d := e.open()
 	if !d.Capabilities().ReleaseDelay {
-		return // unclaimed-refused looks at it
+		e.refused("ReleaseDelay isn't claimed; unclaimed-refused looks at it")
+		return
 	}
 	delay := e.d(700 * time.Millisecond)
 	s := e.stream(d, group)
@@ -86,6 +88,7 @@ func doubleAck(e *Env) {
 func staleSettle(e *Env) {
 	d := e.open()
 	if !d.Capabilities().Redeliver {
+		e.refused("Redeliver isn't claimed: no other consumer takes over; lease-expiry looks at it")
 		return
 	}
 	s := e.stream(d, group)
@@ -106,14 +109,20 @@ func staleSettle(e *Env) {
 }
 
 // Rule: an unsettled delivery comes to another consumer with the same id and Attempt 2, not before its lease has ended and at
-// most 2 s after.
+// most 2 s after. Where Redeliver isn't claimed it stays with its consumer for as long as that lives, which can still settle it.
 func leaseExpiry(e *Env) {
 	d, d2 := e.open(), e.open()
-	if !d.Capabilities().Redeliver {
-		return
-	}
 	s := e.stream(d, group)
 	e.ensure(d2, transport.StreamSpec{Stream: s, Groups: []string{group}})
+	if !d.Capabilities().Redeliver {
+		a := e.join(d, group, shortLease)
+		e.publish(d, s, "x")
+		x := e.receive(a, 1, s)[0]
+		e.nothing(e.join(d2, group, shortLease), 3*shortLease, s)
+		e.ack(a, x)
+		e.refused("Redeliver isn't claimed: a delivery stays with its consumer while that lives")
+		return
+	}
 	a, b := e.join(d, group, shortLease), e.join(d2, group, shortLease)
 	e.publish(d, s, "x")
 	start := time.Now() // before the lease can have begun
@@ -134,7 +143,8 @@ func leaseExpiry(e *Env) {
 func extendKeeps(e *Env) {
 	d := e.open()
 	if !d.Capabilities().Extend {
-		return // unclaimed-refused looks at it
+		e.refused("Extend isn't claimed; unclaimed-refused looks at it")
+		return
 	}
 	s := e.stream(d, group)
 	a, b := e.join(d, group, shortLease), e.join(d, group, shortLease)

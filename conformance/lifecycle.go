@@ -13,6 +13,7 @@ import (
 func closeKeepsPending(e *Env) {
 	d, d2, watcher := e.open(), e.open(), e.open()
 	if !d.Capabilities().Redeliver {
+		e.refused("Redeliver isn't claimed; out-of-order-acks-then-reopen looks at what a closed driver held")
 		return
 	}
 	s := e.stream(watcher, group)
@@ -70,6 +71,7 @@ func outOfOrderAcksThenReopen(e *Env) {
 	c = e.join(d, group, shortLease)
 	if !d.Capabilities().Stored {
 		e.nothing(c, shortLease, s)
+		e.refused("Stored isn't claimed: what a closed driver held does not come again")
 		return
 	}
 	got = e.drain(c, shortLease+takeover, 7, s)

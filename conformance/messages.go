@@ -174,6 +174,9 @@ func dedup(e *Env) {
 	}
 	e.ack(c, got...)
 	e.nothing(c, quiet, s, other)
+	if !d.Capabilities().Dedup {
+		e.refused("Dedup isn't claimed: each message is stored")
+	}
 }
 
 // Rule: where OrderedByKey is claimed, each key's messages come in order to two consumers that take one at a time, and a key
@@ -217,6 +220,9 @@ func orderedByKey(e *Env) {
 	if diff := sameSet(slices.Clone(got), want); diff != "" {
 		e.Errorf("%s", diff)
 	}
+	if !d.Capabilities().OrderedByKey {
+		e.refused("OrderedByKey isn't claimed: all of them come, in any order")
+	}
 }
 
 // Rule: where Backlog is claimed, a stream with MaxBacklog 20 rejects with CodeFull once more than that wait, having overshot by at most what was
@@ -235,6 +241,7 @@ func backlogFull(e *Env) {
 		for _, name := range []string{s, other} {
 			e.refuse(d, transport.Message{Stream: name, Body: []byte("x")}, transport.CodeNotFound)
 		}
+		e.refused("Backlog isn't claimed: Ensure refuses a MaxBacklog")
 		return
 	}
 	e.ensure(d, transport.StreamSpec{Stream: s, Groups: []string{group}, MaxBacklog: backlog})
