@@ -45,6 +45,8 @@ var onlyIn = map[string][]string{
 	"github.com/spf13/cobra":        {"cmd/streamerson", "bench", "bench/cmd/*"},
 	"github.com/goccy/go-yaml":      {"config", "bench", "cmd/streamerson"},
 	"github.com/golang-jwt/jwt":     {"gateway"},
+	"github.com/Shopify/toxiproxy":  {"conformance/proxy"},
+	"github.com/rs/zerolog":         {"conformance/proxy"},
 }
 
 func covers(pattern, path string) bool {
