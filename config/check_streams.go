@@ -176,7 +176,7 @@ func (k *checker) share(at string, s Stream, slots int) {
 	case s.Max > slots:
 		k.bad(at+".max", "max %d is more than the worker's %d slots; lower it or raise worker.slots", s.Max, slots)
 	}
-	if s.MaxBacklog < 1 {
-		k.bad(at+".max_backlog", "this must be at least 1")
+	if s.MaxBacklog < 0 {
+		k.bad(at+".max_backlog", "this must not be negative")
 	}
 }

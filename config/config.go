@@ -201,8 +201,9 @@ type Stream struct {
 	Max int `yaml:"max"`
 	// Lend lets other streams use the reserved slots while this one is idle. Default false.
 	Lend bool `yaml:"lend"`
-	// MaxBacklog is how many requests may wait before more are refused. Default 1000000.
-	MaxBacklog int64 `yaml:"max_backlog" default:"1000000"`
+	// MaxBacklog is how many requests may wait before more are refused. Default 0: 1000000 where the transport bounds a
+	// backlog. nats+core stores nothing and refuses any other value.
+	MaxBacklog int64 `yaml:"max_backlog"`
 }
 
 // Admin is the port for the operator.

@@ -101,7 +101,7 @@ func TestFull(t *testing.T) {
 		{"route body", c.Gateway.Routes[0].BodyLimit, Size(16 << 20)},
 		{"drain", c.Worker.Drain.D(), 500 * time.Millisecond},
 		{"delays", c.Worker.RetryDelays, []Duration{Duration(time.Second), Duration(500 * time.Millisecond)}},
-		{"streams", c.Worker.Streams, []Stream{{Name: "posts", Min: 4, Weight: 2, Max: 6, Lend: true, MaxBacklog: 10}, {Name: "users", Weight: 1, MaxBacklog: 1000000}}},
+		{"streams", c.Worker.Streams, []Stream{{Name: "posts", Min: 4, Weight: 2, Max: 6, Lend: true, MaxBacklog: 10}, {Name: "users", Weight: 1}}},
 		{"admin", c.Admin, Admin{Listen: "127.0.0.1:0", Pprof: true}},
 		{"where", c.Where("gateway.routes[1].match").String(), "streamerson.yaml:26:15"},
 	}
@@ -170,7 +170,7 @@ func TestEnvironmentAndOverrides(t *testing.T) {
 	if c.Gateway.Auth.JWT.Leeway == 0 || len(c.Gateway.Auth.JWT.Algorithms) != 2 {
 		t.Errorf("jwt is %+v", c.Gateway.Auth.JWT)
 	}
-	want := []Stream{{Name: "posts", Min: 2, Weight: 1, MaxBacklog: 1000000}}
+	want := []Stream{{Name: "posts", Min: 2, Weight: 1}}
 	if !reflect.DeepEqual(c.Worker.Streams, want) {
 		t.Errorf("streams are %+v", c.Worker.Streams)
 	}

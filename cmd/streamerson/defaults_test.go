@@ -25,7 +25,6 @@ func TestDefaultsAgree(t *testing.T) {
 		{"worker.lease", c.Worker.Lease.D(), transport.DefaultLease},
 		{"worker.drain", c.Worker.Drain.D(), rpc.DefaultDrainTimeout},
 		{"worker.max_attempts", c.Worker.MaxAttempts, rpc.DefaultMaxAttempts},
-		{"max_backlog", c.Worker.Streams[0].MaxBacklog, int64(transport.DefaultMaxBacklog)},
 		{"gateway.timeouts.call", c.Gateway.Timeouts.Call.D(), rpc.DefaultTimeout},
 		{"worker.retry_delays[2]", c.Worker.RetryDelays[2].D(), 30 * time.Second},
 	} {

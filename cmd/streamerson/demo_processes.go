@@ -62,7 +62,7 @@ func startNATSCoreDemo(ctx context.Context, cmd *cobra.Command, cfg *config.Conf
 func startProcesses(ctx context.Context, cfg *config.Config, logTo io.Writer, broker demoBroker) (d *demo, err error) {
 	var children []*child
 	d = &demo{url: "http://" + cfg.Gateway.Listen}
-	d.stop = func() {
+	stop := func() {
 		// The gateway was started last and drains first.
 		for i := len(children) - 1; i >= 0; i-- {
 			children[i].stop()
@@ -71,15 +71,16 @@ func startProcesses(ctx context.Context, cfg *config.Config, logTo io.Writer, br
 	}
 	defer func() {
 		if err != nil {
-			d.stop()
+			stop()
 		}
 	}()
 	dir, err := os.MkdirTemp("", "streamerson-demo-")
 	if err != nil {
 		return nil, err
 	}
-	stopAll := d.stop
-	d.stop = func() { stopAll(); _ = os.RemoveAll(dir) }
+	stopAll := stop
+	stop = func() { stopAll(); _ = os.RemoveAll(dir) }
+	d.stop = stop
 	file := filepath.Join(dir, "streamerson.yaml")
 	text, err := cfg.YAML()
 	if err == nil {
