@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/streamerson/streamerson/conformance/history"
 	"github.com/streamerson/streamerson/rpc"
 	"github.com/streamerson/streamerson/transport"
 )
@@ -26,10 +27,10 @@ type callerConfig struct {
 const callerPause = 10 * time.Millisecond
 
 // runCaller makes its calls, and ends with the last one that had begun when ctx ended. The driver stays the caller's.
-func runCaller(ctx context.Context, d transport.Driver, cfg childConfig, say report) error {
-	client, err := rpc.NewClient(ctx, d, rpc.ClientConfig{
-		Name: cfg.Name, Timeout: cfg.Caller.Timeout, Observer: &counts{say: say}, Logger: slog.New(slog.DiscardHandler),
-	})
+func runCaller(ctx context.Context, d transport.Driver, r *history.Recorder, cfg childConfig, say report) error {
+	calls := rpc.ClientConfig{Name: cfg.Name, Timeout: cfg.Caller.Timeout, Observer: &counts{say: say}, Logger: slog.New(slog.DiscardHandler)}
+	r.Client(&calls)
+	client, err := rpc.NewClient(ctx, d, calls)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/streamerson/streamerson/conformance/history"
 	"github.com/streamerson/streamerson/transport"
 )
 
@@ -48,6 +50,7 @@ type childConfig struct {
 	Role    string
 	URL     string
 	Name    string
+	History string // the file for its history
 	Streams []string
 	Worker  workerConfig
 	Caller  callerConfig
@@ -98,17 +101,21 @@ func serveChild(raw string, open func(context.Context, string) (transport.Driver
 	if err != nil {
 		return err
 	}
-	if cfg.Role == roleCaller {
-		err = runCaller(ctx, d, cfg, say)
+	r, err := history.Append(cfg.History, cfg.Name)
+	if err != nil {
+		return err
+	}
+	if d = r.Driver(d); cfg.Role == roleCaller {
+		err = runCaller(ctx, d, r, cfg, say)
 	} else {
-		err = runWorker(ctx, d, cfg, say)
+		err = runWorker(ctx, d, r, cfg, say)
 	}
 	if err != nil {
 		return err
 	}
 	end, cancel := context.WithTimeout(context.Background(), childEnd)
 	defer cancel()
-	return d.Close(end)
+	return errors.Join(d.Close(end), r.Close())
 }
 
 // hear reads a child's reports until it has closed its output.

@@ -35,7 +35,11 @@ type Env struct {
 	n        int
 	drivers  []transport.Driver
 	ends     []func() // run before the drivers are closed, the last first
+	last     []func() // run after that
 }
+
+// atLast runs f when all drivers are closed.
+func (e *Env) atLast(f func()) { e.last = append(e.last, f) }
 
 // atEnd runs f when the scenario is over, before the drivers are closed.
 func (e *Env) atEnd(f func()) { e.ends = append(e.ends, f) }
@@ -86,6 +90,9 @@ func (e *Env) closeAll() {
 		})
 	}
 	wg.Wait()
+	for _, f := range e.last {
+		f()
+	}
 }
 
 // stream makes a stream with the given groups and returns its name.

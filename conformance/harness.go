@@ -17,6 +17,8 @@ type Harness struct {
 	URL string
 	// Prefix begins every name that the suite uses, so that runs may share a broker; "" means a random one for each Run.
 	Prefix string
+	// Seed begins what is left to chance, and names the histories that are kept of failed scenarios; 0 means a random one.
+	Seed uint64
 	// Slow multiplies every wait and time limit, for slow brokers and machines; 0 means 1. Leases grow with it.
 	Slow float64
 	// Short makes the longest scenarios smaller: fewer messages, shorter outages.

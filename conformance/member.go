@@ -68,16 +68,16 @@ func (s *system) newMember(name string) *member {
 	return m
 }
 
-// workerConfig is the usual one: a lease short enough to wait for.
+// childConfig is the usual one, and what the scenario changes.
 func (s *system) childConfig(role string, change func(*childConfig)) childConfig {
-	s.serial++
 	cfg := childConfig{
-		Role: role, URL: s.h.URL, Name: role + itoa(s.serial), Streams: []string{s.stream},
+		Role: role, URL: s.h.URL, Name: role + itoa(s.number()), Streams: []string{s.stream},
 		Worker: workerConfig{Slots: 32, Lease: s.d(systemLease)}, Caller: callerConfig{Timeout: s.d(4 * patience)},
 	}
 	if change != nil {
 		change(&cfg)
 	}
+	cfg.History = s.book.File(cfg.Name)
 	return cfg
 }
 
@@ -85,13 +85,13 @@ func (s *system) childConfig(role string, change func(*childConfig)) childConfig
 func (s *system) local(change func(*childConfig)) *member {
 	s.Helper()
 	cfg := s.childConfig(roleWorker, change)
-	d := s.open()
+	d, r := s.recorded(cfg.Name)
 	m := s.newMember(cfg.Name)
 	ctx, stop := context.WithCancel(context.Background())
 	m.stop = stop
 	go func() {
 		defer close(m.ended)
-		if err := runWorker(ctx, d, cfg, m.hear); err != nil {
+		if err := runWorker(ctx, d, r, cfg, m.hear); err != nil {
 			s.Errorf("worker %s: %v", cfg.Name, err)
 		}
 	}()

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"crypto/rand"
+	mrand "math/rand/v2"
 	"runtime"
 	"slices"
 	"time"
@@ -47,6 +48,9 @@ func Scenarios(h Harness) []Scenario {
 func (h Harness) withDefaults() Harness {
 	if h.Prefix == "" {
 		h.Prefix = "c" + rand.Text()[:10] + "."
+	}
+	if h.Seed == 0 {
+		h.Seed = mrand.Uint64()
 	}
 	if h.Slow <= 0 {
 		h.Slow = 1

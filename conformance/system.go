@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/streamerson/streamerson/conformance/history"
 	"github.com/streamerson/streamerson/rpc"
 	"github.com/streamerson/streamerson/rpc/wire"
 	"github.com/streamerson/streamerson/transport"
@@ -21,12 +22,16 @@ const systemLease = time.Second
 // deadGroup reads the dead letter streams.
 const deadGroup = "dead-readers"
 
+// number is a new one with each call.
+func (s *system) number() int { s.serial++; return s.serial }
+
 func itoa(n int) string { return strconv.Itoa(n) }
 
 // system is a scenario's workers, callers and books around one stream.
 type system struct {
 	*Env
 	admin   transport.Driver
+	book    *history.Book
 	caps    transport.Capabilities
 	stream  string
 	ledger  *ledger
@@ -35,6 +40,8 @@ type system struct {
 
 	mu   sync.Mutex
 	dead []*rpc.DeadLetter
+	// once: no handler may begin twice for a request.
+	once bool
 	// forgiven says why accepted requests may be lost here; "" means that they may not.
 	forgiven string
 }
@@ -50,8 +57,10 @@ func onSystem(f func(*system)) func(*Env) {
 
 func (e *Env) system() *system {
 	e.Helper()
-	d := e.open()
-	s := &system{Env: e, admin: d, caps: d.Capabilities(), stream: e.name(), ledger: newLedger()}
+	s := &system{Env: e, stream: e.name(), ledger: newLedger()}
+	s.books()
+	d, _ := s.recorded("admin")
+	s.admin, s.caps = d, d.Capabilities()
 	e.ensure(d, transport.StreamSpec{Stream: s.stream, Groups: []string{rpc.DefaultGroup}},
 		transport.StreamSpec{Stream: rpc.DeadStream(s.stream), Groups: []string{deadGroup}})
 	c := e.join(d, deadGroup, longLease)
@@ -127,7 +136,13 @@ func (s *system) deadLetters() []*rpc.DeadLetter {
 // client makes a client on a driver of its own; it is closed with the scenario.
 func (s *system) client(change func(*rpc.ClientConfig)) (*rpc.Client, *counts) {
 	s.Helper()
-	return s.clientOn(s.open(), change)
+	d, r := s.recorded("client" + itoa(s.number()))
+	return s.clientOn(d, func(cfg *rpc.ClientConfig) {
+		if change != nil {
+			change(cfg)
+		}
+		r.Client(cfg)
+	})
 }
 
 func (s *system) clientOn(d transport.Driver, change func(*rpc.ClientConfig)) (*rpc.Client, *counts) {

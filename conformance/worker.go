@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/streamerson/streamerson/conformance/history"
 	"github.com/streamerson/streamerson/rpc"
 	"github.com/streamerson/streamerson/transport"
 )
@@ -41,22 +42,26 @@ type worker struct {
 }
 
 // runWorker serves until ctx ends. The driver stays the caller's.
-func runWorker(ctx context.Context, d transport.Driver, cfg childConfig, say report) error {
+func runWorker(ctx context.Context, d transport.Driver, r *history.Recorder, cfg childConfig, say report) error {
 	seen := &counts{say: say}
 	streams := make([]rpc.StreamConfig, len(cfg.Streams))
 	for i, s := range cfg.Streams {
 		streams[i].Name = s
 	}
 	quiet := slog.New(slog.DiscardHandler)
-	s, err := rpc.NewServer(d, rpc.ServerConfig{
+	serve := rpc.ServerConfig{
 		Name: cfg.Name, Slots: cfg.Worker.Slots, Streams: streams, Lease: cfg.Worker.Lease, RetryDelays: cfg.Worker.RetryDelays,
 		DrainTimeout: cfg.Worker.Drain, Observer: seen, Logger: quiet,
-	})
+	}
+	r.Server(&serve)
+	s, err := rpc.NewServer(d, serve)
 	if err != nil {
 		return err
 	}
 	w := &worker{name: cfg.Name, say: say}
-	if w.client, err = rpc.NewClient(ctx, d, rpc.ClientConfig{Name: cfg.Name, Observer: seen, Logger: quiet}); err != nil {
+	call := rpc.ClientConfig{Name: cfg.Name, Observer: seen, Logger: quiet}
+	r.Client(&call)
+	if w.client, err = rpc.NewClient(ctx, d, call); err != nil {
 		return err
 	}
 	for name, h := range map[string]rpc.Handler{
