@@ -15,9 +15,11 @@ type answer struct {
 	took time.Duration
 }
 
-// name is what the ledger calls a request.
-func nameOf(r *rpc.Request) string {
-	name, _, _ := strings.Cut(string(r.Body), " ")
+// nameOf is what the ledger calls a request; bodyName is the same by its body.
+func nameOf(r *rpc.Request) string { return bodyName(r.Body) }
+
+func bodyName(body []byte) string {
+	name, _, _ := strings.Cut(string(body), " ")
 	return name
 }
 

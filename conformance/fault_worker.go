@@ -1,31 +1,236 @@
 package conformance
 
-import "github.com/streamerson/streamerson/rpc"
+import (
+	"strconv"
+	"time"
+
+	"github.com/streamerson/streamerson/rpc"
+)
+
+// holder waits until the request with that name has begun at one of the members, and returns that one and the first of the others.
+func (s *system) holder(name string, members ...*member) (at, other *member) {
+	s.Helper()
+	s.until(2*patience, "the request "+name+" to begin", func() bool {
+		at, other = nil, nil
+		for _, m := range members {
+			if m.seen.get("begin "+name) > 0 {
+				at = m
+			} else {
+				other = m
+			}
+		}
+		return at != nil && other != nil
+	})
+	return at, other
+}
+
+// notStored is what a transport without Stored does when a worker goes that holds a request.
+const notStored = "Stored isn't claimed: a request ends with the worker that holds it, and its caller finds out at its deadline"
 
 // Rule: a call whose worker is killed by kill -9 while it handles it is answered by another worker within Harness.Takeover (the
-// lease of 1 s and 2 s without it). A transport on which a request doesn't outlive its worker lets the call end at its
-// deadline, with deadline exceeded.
+// lease of 1 s and 2 s without it). A transport that doesn't claim Stored lets the call end at its deadline.
 func workerKilled(s *system) {
-	first := s.start(roleWorker, nil)
+	a, b := s.start(roleWorker, nil), s.start(roleWorker, nil)
 	c, _ := s.client(nil)
-	timeout := s.takeoverBound() + 2*patience
-	if !s.survives() {
-		timeout = patience
+	timeout := patience
+	if s.caps.Stored {
+		timeout += s.takeoverBound()
 	}
-	called := s.later(c, s.request(fnStall, "x 60000", timeout))
-	s.until(patience, "the call to begin", func() bool { return s.ledger.beganTimes("x") == 1 })
-	second := s.start(roleWorker, nil)
-	first.kill()
-	if !s.survives() {
+	called := s.later(c, s.request(fnStall, "x "+s.millis(time.Minute), timeout))
+	at, other := s.holder("x", a, b)
+	at.kill()
+	if !s.caps.Stored {
 		if got := s.within(timeout, called); rpc.CodeOf(got.err) != rpc.CodeDeadlineExceeded {
 			s.Errorf("got %+v, want deadline exceeded", got)
 		}
-		s.refused("a request doesn't outlive the worker that holds it: the caller finds out at its deadline")
+		s.loses(notStored)
 		return
 	}
 	got := s.within(s.takeoverBound(), called)
-	if got.err != nil || string(got.resp.Body) != second.name {
-		s.Fatalf("got %+v, want an answer of %s", got, second.name)
+	if got.err != nil || string(got.resp.Body) != other.name {
+		s.Fatalf("got %+v, want an answer of %s", got, other.name)
 	}
-	s.Logf("taken over after %v", got.took)
+	s.Logf("answered after %v", got.took)
+}
+
+// Rule: 20 one-way messages, one of whose two workers is killed while it handles them, all come to their end within
+// Harness.Takeover and the time that they take. A transport that doesn't claim Stored loses those that the dead worker held,
+// and no others.
+func oneWayOutlivesWorker(s *system) {
+	a, b := s.start(roleWorker, nil), s.start(roleWorker, nil)
+	c, _ := s.client(nil)
+	const n, takes = 20, patience / 4
+	for i := range n {
+		if err := s.send(c, s.request(fnEffect, itoa(i)+" "+s.millis(takes), 0)); err != nil {
+			s.Fatalf("send %d: %v", i, err)
+		}
+	}
+	s.until(patience, "all to begin", func() bool { begun, _, _ := s.ledger.totals(); return begun == n })
+	if a.seen.sum("begin ") < b.seen.sum("begin ") {
+		a = b
+	}
+	a.kill()
+	held := a.seen.sum("begin ")
+	if !s.caps.Stored {
+		s.until(patience+takes, "the other worker's to end", func() bool { _, ended, _ := s.ledger.totals(); return ended >= n-held })
+		s.loses(notStored)
+		return
+	}
+	s.until(s.takeoverBound()+takes, "all to end", func() bool { _, ended, _ := s.ledger.totals(); return ended == n })
+}
+
+// Rule: a worker is stopped (SIGSTOP) in the middle of a request until another has taken that over, which it does within
+// Harness.Takeover, and continued. The caller gets that one answer; the stopped worker's own end is dropped and counted, as a lost
+// lease there or as a duplicate reply at the caller; the worker serves on. A transport that doesn't claim Stored gives nothing to
+// another worker: the stopped one answers when it goes on.
+func workerStopped(s *system) {
+	a, b := s.start(roleWorker, nil), s.start(roleWorker, nil)
+	c, seen := s.client(nil)
+	called := s.later(c, s.request(fnStall, "x "+s.millis(patience/5), 2*patience+s.takeoverBound()))
+	at, other := s.holder("x", a, b)
+	at.halt()
+	if !s.caps.Stored {
+		time.Sleep(s.d(2 * systemLease))
+		at.resume()
+		if got := s.within(2*patience, called); got.err != nil || string(got.resp.Body) != at.name {
+			s.Errorf("got %+v, want an answer of %s", got, at.name)
+		}
+		s.refused("Stored isn't claimed: a request stays with the worker that has it")
+		return
+	}
+	got := s.within(s.takeoverBound(), called)
+	if got.err != nil || string(got.resp.Body) != other.name {
+		s.Fatalf("got %+v, want an answer of %s", got, other.name)
+	}
+	at.resume()
+	s.until(2*patience, "the late end to be counted", func() bool { return at.seen.get("lease-lost")+seen.get("reply-duplicate") > 0 })
+	s.drained()
+	if n := seen.get("reply-unknown") + seen.get("reply-bad"); n != 0 {
+		s.Errorf("the caller saw foreign replies: %v", seen)
+	}
+	if status := other.terminate(2 * patience); status != 0 {
+		s.Errorf("the other worker ended with status %d", status)
+	}
+	if got := s.call(c, s.request(fnEcho, "x", 3*patience)); got.err != nil {
+		s.Errorf("the worker that was stopped doesn't serve any more: %v", got.err)
+	}
+}
+
+// Rule: handlers that take three times as long as a silent worker keeps its requests (its lease; Harness.Takeover without its 2 s)
+// run once each, with two workers to compete for them.
+func longHandler(s *system) {
+	s.once = true
+	s.start(roleWorker, nil)
+	s.start(roleWorker, nil)
+	c, _ := s.client(nil)
+	takes := 3 * (s.takeoverBound() - 2*time.Second)
+	if s.h.Short {
+		takes /= 2
+	}
+	var all []<-chan answer
+	for i := range 8 {
+		all = append(all, s.later(c, s.request(fnEffect, itoa(i)+" "+s.millis(takes), takes+4*patience)))
+	}
+	for i, a := range all {
+		if got := s.within(takes+4*patience, a); got.err != nil || string(got.resp.Body) != itoa(i) {
+			s.Errorf("call %d: %+v", i, got)
+		}
+	}
+	s.drained()
+	if bad := s.ledger.repeated(); len(bad) > 0 {
+		s.Errorf("ran more than once: %v", bad)
+	}
+}
+
+// Rule: a worker that gets SIGTERM while it handles 8 calls answers them all and ends with status 0; each ran once; calls that
+// are made meanwhile are answered by the other worker.
+func workerDrains(s *system) {
+	s.once = true
+	first := s.start(roleWorker, nil)
+	c, _ := s.client(nil)
+	var all []<-chan answer
+	for i := range 8 {
+		all = append(all, s.later(c, s.request(fnEffect, "old"+itoa(i)+" "+s.millis(patience/4), 4*patience)))
+	}
+	s.until(patience, "all to begin", func() bool { begun, _, _ := s.ledger.totals(); return begun == 8 })
+	status := make(chan int, 1)
+	go func() { status <- first.terminate(4 * patience) }()
+	s.start(roleWorker, nil)
+	for i := range 8 {
+		all = append(all, s.later(c, s.request(fnEffect, "new"+itoa(i), 4*patience)))
+	}
+	for i, a := range all {
+		if got := s.within(4*patience, a); got.err != nil {
+			s.Errorf("call %d: %+v", i, got)
+		}
+	}
+	if got := <-status; got != 0 {
+		s.Errorf("the worker ended with status %d", got)
+	}
+	s.drained()
+	if bad := s.ledger.repeated(); len(bad) > 0 {
+		s.Errorf("ran more than once: %v", bad)
+	}
+}
+
+// Rule: a request whose handler ends its worker's process each time, and a supervisor starts another, is a dead letter with cause
+// "crashes" after the attempts that the workers allow (5; 3 where a takeover takes longer than 3 s), and its caller is told that
+// it was given up; other requests are served on the way. A transport that doesn't claim Stored loses it with its first worker.
+func crashPoison(s *system) {
+	attempts := 5
+	if s.takeoverBound() > systemLease+2*time.Second {
+		attempts = 3
+	}
+	supervise := func() *member {
+		return s.launch(roleWorker, func(c *childConfig) { c.Worker.Lease, c.Worker.MaxAttempts = s.d(systemLease/3), attempts })
+	}
+	c, _ := s.client(func(cfg *rpc.ClientConfig) { cfg.NoWorkerWait = s.d(2 * patience) })
+	current := supervise()
+	current.wait(current.ready, 6*patience, "ready")
+	timeout := patience
+	if s.caps.Stored {
+		timeout = time.Duration(attempts+1)*(s.takeoverBound()+patience/2) + 2*patience
+	}
+	poison := s.later(c, s.request(fnCrash, "poison", timeout))
+	crashes, good := 0, 0
+	for given := false; !given; {
+		select {
+		case got := <-poison:
+			given = true
+			want := rpc.CodeAborted
+			if !s.caps.Stored {
+				want = rpc.CodeDeadlineExceeded
+			}
+			if rpc.CodeOf(got.err) != want {
+				s.Errorf("after %d crashes: %+v, want %v", crashes, got, want)
+			}
+		case <-current.ended:
+			if status := current.status(time.Second); status != crashStatus {
+				s.Fatalf("the worker ended with status %d; its errors:\n%s", status, current.proc.stderr.String())
+			}
+			crashes++
+			current = supervise()
+		case <-time.After(s.d(timeout) + slack):
+			s.Fatalf("no end after %d crashes", crashes)
+		}
+	}
+	if !s.caps.Stored {
+		s.loses(notStored)
+		return
+	}
+	if crashes != attempts {
+		s.Errorf("%d crashes, want %d", crashes, attempts)
+	}
+	s.until(patience, "the dead letter", func() bool { return len(s.deadLetters()) > 0 })
+	for _, l := range s.deadLetters() {
+		if l.Header.Get(rpc.DeadHeaderCause) != string(rpc.DeadCrashes) || l.Function != fnCrash || l.Header.Get(rpc.DeadHeaderAttempts) != strconv.Itoa(attempts+1) {
+			s.Errorf("dead letter of function %s: %v", l.Function, l.Header)
+		}
+	}
+	if got := s.call(c, s.request(fnEcho, "alive", 3*patience)); got.err == nil {
+		good++
+	}
+	if n := len(s.deadLetters()); n != 1 || good == 0 {
+		s.Errorf("%d dead letters, %d good calls afterwards", n, good)
+	}
 }

@@ -33,6 +33,9 @@ func (l *ledger) outcome(name string, accepted bool) {
 	}
 }
 
+// forget drops what was accepted so far: it is known to be lost.
+func (l *ledger) forget() { l.mu.Lock(); clear(l.accepted); l.mu.Unlock() }
+
 func (l *ledger) beganTimes(name string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -6,7 +6,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/streamerson/streamerson/conformance/history"
 	"github.com/streamerson/streamerson/rpc"
+	"github.com/streamerson/streamerson/transport"
 )
 
 // member is a worker or caller of a scenario, in this process or in one of its own.
@@ -32,6 +34,7 @@ func (m *member) hear(kind, name string) {
 	case sayReady:
 		m.once.Do(func() { close(m.ready) })
 	case sayBegin:
+		m.seen.add("begin " + name)
 		m.s.ledger.begin(name)
 	case sayEnd:
 		m.s.ledger.end(name)
@@ -84,8 +87,14 @@ func (s *system) childConfig(role string, change func(*childConfig)) childConfig
 // local starts a worker within this process and waits until it is ready; it ends with the scenario, or with end.
 func (s *system) local(change func(*childConfig)) *member {
 	s.Helper()
+	d, r := s.recorded("local" + itoa(s.number()))
+	return s.localOn(d, r, change)
+}
+
+// localOn is local on a driver of the scenario's.
+func (s *system) localOn(d transport.Driver, r *history.Recorder, change func(*childConfig)) *member {
+	s.Helper()
 	cfg := s.childConfig(roleWorker, change)
-	d, r := s.recorded(cfg.Name)
 	m := s.newMember(cfg.Name)
 	ctx, stop := context.WithCancel(context.Background())
 	m.stop = stop

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -74,10 +73,10 @@ func (e *Env) system() *system {
 	return s
 }
 
-// survives tells whether a request outlives the worker that holds it: it does wherever something is stored, whichever
-// way the next worker gets it.
-func (s *system) survives() bool {
-	return s.caps.Redeliver || s.caps.Durability > transport.DurabilityMemory
+// loses notes that accepted requests may be lost here, as the transport declares.
+func (s *system) loses(why string) {
+	s.forgiven = why
+	s.refused("%s", why)
 }
 
 // takeoverBound is how long another worker may take to answer what a dead one held.
@@ -122,8 +121,7 @@ func frameName(frame []byte) string {
 	if err := wire.Decode(&env, frame); err != nil {
 		return string(frame)
 	}
-	name, _, _ := strings.Cut(string(env.Body), " ")
-	return name
+	return bodyName(env.Body)
 }
 
 // deadLetters returns those that have been read.

@@ -17,6 +17,7 @@ import (
 type workerConfig struct {
 	Slots       int
 	Lease       time.Duration
+	MaxAttempts int
 	RetryDelays []time.Duration
 	Drain       time.Duration
 }
@@ -50,7 +51,7 @@ func runWorker(ctx context.Context, d transport.Driver, r *history.Recorder, cfg
 	}
 	quiet := slog.New(slog.DiscardHandler)
 	serve := rpc.ServerConfig{
-		Name: cfg.Name, Slots: cfg.Worker.Slots, Streams: streams, Lease: cfg.Worker.Lease, RetryDelays: cfg.Worker.RetryDelays,
+		Name: cfg.Name, Slots: cfg.Worker.Slots, Streams: streams, Lease: cfg.Worker.Lease, MaxAttempts: cfg.Worker.MaxAttempts, RetryDelays: cfg.Worker.RetryDelays,
 		DrainTimeout: cfg.Worker.Drain, Observer: seen, Logger: quiet,
 	}
 	r.Server(&serve)

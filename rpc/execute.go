@@ -162,9 +162,9 @@ func (s *Server) conclude(h *handling, resp *Response, err error, cause error) {
 		back = true
 	}
 	switch {
-	case back && err != nil: // for want of its context, perhaps
+	case back && err != nil && s.caps.Release: // for want of its context, perhaps
 		s.settle(h, transport.Release)
-	case errors.Is(cause, ErrDraining) && err != nil:
+	case errors.Is(cause, ErrDraining) && err != nil && s.caps.Release:
 		s.settle(h, transport.Release)
 	case h.req.OneWay && err != nil:
 		s.retry(h, err)
@@ -180,7 +180,7 @@ func (s *Server) conclude(h *handling, resp *Response, err error, cause error) {
 // retry gives a failed one-way message back for later, or up.
 func (s *Server) retry(h *handling, err error) {
 	n := h.delivery.Attempt
-	if n > len(s.cfg.RetryDelays) {
+	if n > len(s.cfg.RetryDelays) || !s.caps.Release { // without that a delivery can't come again
 		s.bury(h, nil, DeadFailed, err.Error())
 		return
 	}

@@ -46,7 +46,7 @@ type ServerConfig struct {
 	// MaxAttempts is how many deliveries a request gets before it is quarantined in the dead letter stream; 0 means 5.
 	MaxAttempts int
 	// RetryDelays are the waits before a failed one-way message's next attempts; after the last it is dead-lettered.
-	// nil means 10, 20 and 30 s.
+	// nil means 10, 20 and 30 s. A transport that doesn't claim Release has no next attempts.
 	RetryDelays []time.Duration
 	// DedupWindow is about how many recent request ids are remembered to run each once; 0 means DefaultDedupWindow.
 	DedupWindow int

@@ -18,6 +18,7 @@ import (
 
 func TestMain(m *testing.M) {
 	brokers.ServeNATSChild()
+	conformance.ServeChild(openURL)
 	os.Exit(m.Run())
 }
 
@@ -55,7 +56,26 @@ func admin(t *testing.T, addr string) jetstream.JetStream {
 	return js
 }
 
-func wipe(ctx context.Context, js jetstream.JetStream) error {
+// openURL opens the driver as a program does, without its complaints about a server that is tortured.
+func openURL(ctx context.Context, rawURL string) (transport.Driver, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	return Open(ctx, u, transport.Options{Logger: slog.New(slog.DiscardHandler)})
+}
+
+// wipe deletes all streams, over a connection of its own: one that stayed would come and go with the server's faults.
+func wipe(ctx context.Context, addr string) error {
+	nc, err := nats.Connect(addr)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
 	names := js.StreamNames(ctx)
 	for name := range names.Name() {
 		if err := js.DeleteStream(ctx, name); err != nil {
@@ -65,32 +85,35 @@ func wipe(ctx context.Context, js jetstream.JetStream) error {
 	return names.Err()
 }
 
-func TestConformance(t *testing.T) {
-	n := brokerstest.NATS(t, brokers.NATSConfig{})
-	u := parse(t, n.URL)
+// harness is the suite's, for the server under one of its URLs.
+func harness(n *brokers.NATSProcess, rawURL string) conformance.Harness {
 	h := conformance.Harness{
-		Open: func(ctx context.Context) (transport.Driver, error) {
-			return Open(ctx, u, transport.Options{Logger: slog.New(slog.DiscardHandler)})
-		},
+		Open: func(ctx context.Context) (transport.Driver, error) { return openURL(ctx, rawURL) },
+		URL:  rawURL,
 	}
 	if n.Controllable() { // nobody wants the streams of a server of theirs deleted
-		js := admin(t, n.Addr)
 		h.Broker = conformance.Control{
-			Wipe:    func(ctx context.Context) error { return wipe(ctx, js) },
-			Restart: n.Restart,
+			Wipe:       func(ctx context.Context) error { return wipe(ctx, n.Addr) },
+			Restart:    n.Restart,
+			Kill:       func(context.Context) error { return n.Kill9() },
+			Start:      n.Start,
+			StartEmpty: n.StartEmpty,
+			Stop:       func(context.Context) error { return n.Pause() },
+			Continue:   func(context.Context) error { return n.Resume() },
 		}
 	}
-	conformance.Run(t, h)
+	return h
+}
+
+func TestConformance(t *testing.T) {
+	n := brokerstest.NATS(t, brokers.NATSConfig{})
+	conformance.Run(t, harness(n, n.URL))
 }
 
 // What core NATS doesn't claim each scenario finds refused. A restart is a wipe as well: nothing is stored.
 func TestCoreConformance(t *testing.T) {
 	n := server(t, brokers.NATSConfig{NoJetStream: true})
-	u := parse(t, "nats+core://"+n.Addr)
-	conformance.Run(t, conformance.Harness{
-		Open: func(ctx context.Context) (transport.Driver, error) {
-			return Open(ctx, u, transport.Options{Logger: slog.New(slog.DiscardHandler)})
-		},
-		Broker: conformance.Control{Wipe: n.Restart, Restart: n.Restart},
-	})
+	h := harness(n, "nats+core://"+n.Addr)
+	h.Broker.Wipe = n.Restart
+	conformance.Run(t, h)
 }
