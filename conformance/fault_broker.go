@@ -22,6 +22,27 @@ func (s *system) do(what string, f func(context.Context) error) {
 	}
 }
 
+// down does something to the broker that the other function undoes; that is also done when the scenario ends before.
+func (s *system) down(what string, f func(context.Context) error, again func(context.Context) error) (up func()) {
+	s.Helper()
+	s.do(what, f)
+	done := false
+	s.atEnd(func() {
+		if !done {
+			ctx, cancel := s.ctx(12 * patience)
+			defer cancel()
+			if err := again(ctx); err != nil {
+				s.Errorf("harness: bringing the broker back: %v", err)
+			}
+		}
+	})
+	return func() {
+		s.Helper()
+		done = true
+		s.do("bringing the broker back", again)
+	}
+}
+
 // volatile notes that the broker may lose what it accepted when it is killed, where it says so.
 func (s *system) volatile() {
 	if s.caps.Durability < transport.DurabilityProcess {
@@ -45,9 +66,9 @@ func brokerKilled(s *system) {
 		wg.Go(func() { l.note(s.send(c, s.request(fnEffect, "burst"+itoa(i)+" "+s.millis(patience/50), 0)), 0) })
 	}
 	wg.Wait()
-	s.do("Kill", s.h.Broker.Kill)
+	start := s.down("Kill", s.h.Broker.Kill, s.h.Broker.Start)
 	time.Sleep(s.d(patience / 10))
-	s.do("Start", s.h.Broker.Start)
+	start()
 	s.backWithin(c, back)
 	time.Sleep(s.d(patience / 10))
 	l.end()
@@ -71,9 +92,9 @@ func brokerStopped(s *system) {
 	c, _ := s.client(nil)
 	l := s.startLoad(c, 16, timeout)
 	time.Sleep(s.d(patience / 10))
-	s.do("Stop", s.h.Broker.Stop)
+	resume := s.down("Stop", s.h.Broker.Stop, s.h.Broker.Continue)
 	time.Sleep(halted)
-	s.do("Continue", s.h.Broker.Continue)
+	resume()
 	s.backWithin(c, back)
 	l.end()
 	s.Logf("%v", l)
@@ -107,7 +128,7 @@ func longOutage(s *system) {
 	if s.h.Short {
 		outage = 4 * time.Second
 	}
-	s.do("Kill", s.h.Broker.Kill)
+	start := s.down("Kill", s.h.Broker.Kill, s.h.Broker.Start)
 	over := time.Now().Add(outage)
 	time.Sleep(inFlight)
 	for i := 0; time.Now().Before(over); i++ {
@@ -117,7 +138,7 @@ func longOutage(s *system) {
 		time.Sleep(outage / 20)
 	}
 	s.until(back, "the client not to be ready", func() bool { return c.Ready() != nil })
-	s.do("Start", s.h.Broker.Start)
+	start()
 	s.backWithin(c, back)
 	s.until(back, "the client to be ready", func() bool { return c.Ready() == nil })
 }
@@ -130,9 +151,9 @@ func brokerEmptied(s *system) {
 	c, _ := s.client(nil)
 	l := s.startLoad(c, 8, patience/5)
 	time.Sleep(s.d(patience / 10))
-	s.do("Kill", s.h.Broker.Kill)
+	start := s.down("Kill", s.h.Broker.Kill, s.h.Broker.StartEmpty)
 	l.end() // what it sends from now on may be refused or lost
-	s.do("StartEmpty", s.h.Broker.StartEmpty)
+	start()
 	s.backWithin(c, comeBack)
 	s.ledger.forget()
 	s.forgiven = "the broker came back without its data"

@@ -13,7 +13,7 @@ func (s *system) holder(name string, members ...*member) (at, other *member) {
 	s.until(2*patience, "the request "+name+" to begin", func() bool {
 		at, other = nil, nil
 		for _, m := range members {
-			if m.seen.get("begin "+name) > 0 {
+			if m.begun.get(name) > 0 {
 				at = m
 			} else {
 				other = m
@@ -66,11 +66,11 @@ func oneWayOutlivesWorker(s *system) {
 		}
 	}
 	s.until(patience, "all to begin", func() bool { begun, _, _ := s.ledger.totals(); return begun == n })
-	if a.seen.sum("begin ") < b.seen.sum("begin ") {
+	if a.begun.sum("") < b.begun.sum("") {
 		a = b
 	}
 	a.kill()
-	held := a.seen.sum("begin ")
+	held := a.begun.sum("")
 	if !s.caps.Stored {
 		s.until(patience+takes, "the other worker's to end", func() bool { _, ended, _ := s.ledger.totals(); return ended >= n-held })
 		s.loses(notStored)

@@ -16,6 +16,7 @@ type member struct {
 	s     *system
 	name  string
 	seen  counts
+	begun counts // by request
 	ready chan struct{}
 	ended chan struct{}
 	once  sync.Once
@@ -34,7 +35,7 @@ func (m *member) hear(kind, name string) {
 	case sayReady:
 		m.once.Do(func() { close(m.ready) })
 	case sayBegin:
-		m.seen.add("begin " + name)
+		m.begun.add(name)
 		m.s.ledger.begin(name)
 	case sayEnd:
 		m.s.ledger.end(name)
