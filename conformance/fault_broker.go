@@ -118,7 +118,6 @@ const inFlight = 200 * time.Millisecond
 // Rule: while the broker is dead, for 15 s, calls fail with unavailable within 1 s, and the client is not ready; within 2 s after it
 // takes connections calls succeed, and the client is ready.
 func longOutage(s *system) {
-	s.volatile()
 	s.local(nil)
 	c, _ := s.client(nil)
 	if got := s.call(c, s.request(fnEcho, "x", 2*patience)); got.err != nil {

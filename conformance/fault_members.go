@@ -61,14 +61,14 @@ func gatewayKilled(s *system) {
 	first := s.start(roleCaller, func(c *childConfig) {
 		c.Caller.Calls, c.Caller.Function, c.Caller.Prefix, c.Caller.Takes = old, fnEffect, "old", int(s.d(patience/5).Milliseconds())
 	})
-	s.until(2*patience, "all to begin", func() bool { begun, _, _ := s.ledger.totals(); return begun == old })
+	s.until(2*patience, "all to begin", func() bool { begun, _ := s.ledger.totals(); return begun == old })
 	first.kill()
 	if _, codes := first.answered(); len(codes) > 0 {
 		s.Errorf("the gateway was killed too late: it had answers")
 	}
 	second := s.start(roleCaller, func(c *childConfig) { c.Caller.Calls, c.Caller.Function, c.Caller.Prefix = fresh, fnEffect, "new" })
 	s.until(4*patience, "the new gateway's answers", func() bool { _, codes := second.answered(); return len(codes) == fresh })
-	s.until(2*patience, "the old calls to end", func() bool { _, ended, _ := s.ledger.totals(); return ended == old+fresh })
+	s.until(2*patience, "the old calls to end", func() bool { _, ended := s.ledger.totals(); return ended == old+fresh })
 	s.allAnswered(second)
 	if n := second.seen.sum("reply-"); n != 0 {
 		s.Errorf("the new gateway read foreign replies: %v", second.seen.String())
@@ -127,6 +127,6 @@ func rollingRestart(s *system) {
 		}
 		s.allAnswered(m)
 	}
-	_, ended, _ := s.ledger.totals()
+	_, ended := s.ledger.totals()
 	s.Logf("%d calls", ended)
 }

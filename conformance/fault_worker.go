@@ -65,18 +65,18 @@ func oneWayOutlivesWorker(s *system) {
 			s.Fatalf("send %d: %v", i, err)
 		}
 	}
-	s.until(patience, "all to begin", func() bool { begun, _, _ := s.ledger.totals(); return begun == n })
+	s.until(patience, "all to begin", func() bool { begun, _ := s.ledger.totals(); return begun == n })
 	if a.begun.sum("") < b.begun.sum("") {
 		a = b
 	}
 	a.kill()
 	held := a.begun.sum("")
 	if !s.caps.Stored {
-		s.until(patience+takes, "the other worker's to end", func() bool { _, ended, _ := s.ledger.totals(); return ended >= n-held })
+		s.until(patience+takes, "the other worker's to end", func() bool { _, ended := s.ledger.totals(); return ended >= n-held })
 		s.loses(notStored)
 		return
 	}
-	s.until(s.takeoverBound()+takes, "all to end", func() bool { _, ended, _ := s.ledger.totals(); return ended == n })
+	s.until(s.takeoverBound()+takes, "all to end", func() bool { _, ended := s.ledger.totals(); return ended == n })
 }
 
 // Rule: a worker is stopped (SIGSTOP) in the middle of a request until another has taken that over, which it does within
@@ -152,7 +152,7 @@ func workerDrains(s *system) {
 	for i := range 8 {
 		all = append(all, s.later(c, s.request(fnEffect, "old"+itoa(i)+" "+s.millis(patience/4), 4*patience)))
 	}
-	s.until(patience, "all to begin", func() bool { begun, _, _ := s.ledger.totals(); return begun == 8 })
+	s.until(patience, "all to begin", func() bool { begun, _ := s.ledger.totals(); return begun == 8 })
 	status := make(chan int, 1)
 	go func() { status <- first.terminate(4 * patience) }()
 	s.start(roleWorker, nil)

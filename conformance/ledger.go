@@ -42,11 +42,11 @@ func (l *ledger) beganTimes(name string) int {
 	return l.begun[name]
 }
 
-// totals tells how many different requests began, ended, and were accepted.
-func (l *ledger) totals() (begun, ended, accepted int) {
+// totals tells how many different requests began and ended.
+func (l *ledger) totals() (begun, ended int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.begun), len(l.ended), len(l.accepted)
+	return len(l.begun), len(l.ended)
 }
 
 // lost lists what was accepted and neither handled nor given up.

@@ -41,7 +41,7 @@ func expiredUnrun(s *system) {
 	}
 	if !s.caps.BrokerTime {
 		s.until(2*patience, "the short calls to run or to be dropped", func() bool {
-			begun, _, _ := s.ledger.totals()
+			begun, _ := s.ledger.totals()
 			return begun+w.seen.get("expired-deadline") == waiting+1
 		})
 		s.refused("BrokerTime isn't claimed: how long a request has waited is known by two machines' clocks only, and 5 s between those are allowed for")
@@ -51,7 +51,7 @@ func expiredUnrun(s *system) {
 		s.Errorf("the long call: %v", got.err)
 	}
 	s.drained()
-	if begun, _, _ := s.ledger.totals(); begun != 1 {
+	if begun, _ := s.ledger.totals(); begun != 1 {
 		s.Errorf("%d requests ran, want the long one only", begun)
 	}
 	w.await("expired-deadline", waiting, patience)
@@ -178,7 +178,7 @@ func laneDeletedInFlight(s *system) {
 	for i := range calls {
 		all = append(all, s.later(c, s.request(fnEffect, "orphan"+itoa(i)+" "+s.millis(patience/5), 4*patience)))
 	}
-	s.until(patience, "all to begin", func() bool { begun, _, _ := s.ledger.totals(); return begun == calls })
+	s.until(patience, "all to begin", func() bool { begun, _ := s.ledger.totals(); return begun == calls })
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = c.Close(ended) // it can't wait for its calls
@@ -187,7 +187,7 @@ func laneDeletedInFlight(s *system) {
 			s.Errorf("call %d of the closed client: %+v, want unavailable", i, got)
 		}
 	}
-	s.until(2*patience, "the handlers to end", func() bool { _, ended, _ := s.ledger.totals(); return ended == calls })
+	s.until(2*patience, "the handlers to end", func() bool { _, ended := s.ledger.totals(); return ended == calls })
 	s.drained()
 	if n := len(s.deadLetters()); n != 0 {
 		s.Errorf("%d dead letters", n)

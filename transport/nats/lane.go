@@ -122,8 +122,14 @@ func (t *tailer) Receive(ctx context.Context, limit int) ([][]byte, error) {
 			return bodies, nil
 		}
 		t.mu.Unlock()
+		// Nothing comes while the connection is down, which the caller has to know: a client isn't ready then.
+		lost, up := t.d.link.current()
+		if !up {
+			return nil, failMsg(transport.CodeUnavailable, "receive", t.address, "the connection to NATS is down")
+		}
 		select {
 		case <-t.wake:
+		case <-lost:
 		case <-t.done:
 		case <-ctx.Done():
 		}
