@@ -63,6 +63,10 @@ $(GOLANGCI_BIN):
 	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)
 	@mv bin/golangci-lint $@
 
+.PHONY: teeth
+teeth: ## Show that each of many broken transports is caught by the scenario that is named for it.
+	@go test -count=1 -run '^TestTeeth$$' -v ./conformance | grep -v '^=== '
+
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder, FUZZTIME=20s each.
 	@grep -rEo --include='*_test.go' '^func Fuzz\w+' . | while IFS=: read -r file func; do \

@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,9 +15,12 @@ type broken struct {
 	ensure      func(ctx context.Context, d transport.Driver, specs []transport.StreamSpec) error
 	receive     func(ctx context.Context, c *brokenConsumer, max int, credits []transport.Credit) ([]transport.Delivery, error)
 	settle      func(ctx context.Context, c *brokenConsumer, batch []transport.Settlement, errs []error)
+	tail        func(ctx context.Context, d *broken, spec transport.TailSpec) (transport.Tailer, error)
+	closing     func() // called first when it is closed
 	lease       time.Duration
 	dropOnClose bool
 	leak        chan struct{}
+	dead        func() bool // whether the broker was wiped since this driver was opened
 
 	mu   sync.Mutex
 	open []*brokenConsumer
@@ -63,7 +65,17 @@ func (d *broken) Join(ctx context.Context, sub transport.Subscription) (transpor
 	return b, nil
 }
 
+func (d *broken) Tail(ctx context.Context, spec transport.TailSpec) (transport.Tailer, error) {
+	if d.tail != nil {
+		return d.tail(ctx, d, spec)
+	}
+	return d.Driver.Tail(ctx, spec)
+}
+
 func (d *broken) Close(ctx context.Context) error {
+	if d.closing != nil {
+		d.closing()
+	}
 	d.mu.Lock()
 	for _, c := range d.open {
 		_ = c.Close(ctx)
@@ -110,145 +122,5 @@ func (c *brokenConsumer) Close(ctx context.Context) error {
 func (c *brokenConsumer) ackAll(ctx context.Context, ds []transport.Delivery) {
 	for i := range ds {
 		c.Consumer.Settle(ctx, []transport.Settlement{{Delivery: &ds[i], Verb: transport.Ack}}, make([]error, 1))
-	}
-}
-
-// What follows are the faults.
-
-func acksFirst(ctx context.Context, c *brokenConsumer, batch []transport.Settlement, errs []error) {
-	bare := make([]transport.Settlement, len(batch))
-	for i, s := range batch {
-		bare[i] = transport.Settlement{Delivery: s.Delivery, Verb: s.Verb, Delay: s.Delay}
-	}
-	c.Consumer.Settle(ctx, bare, errs)
-	for i, s := range batch {
-		if s.Reply != nil {
-			r := make([]transport.Result, 1)
-			c.d.Driver.Publish(ctx, []transport.Message{*s.Reply}, r)
-			errs[i] = r[0].Err
-		}
-	}
-}
-
-// acksHighest acks all that was received of the stream before what it is asked to ack.
-func acksHighest(ctx context.Context, c *brokenConsumer, batch []transport.Settlement, errs []error) {
-	c.Consumer.Settle(ctx, batch, errs)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, s := range batch {
-		for i, x := range c.held {
-			if x.ID == s.Delivery.ID && s.Verb == transport.Ack {
-				c.ackAll(ctx, c.held[:i])
-			}
-		}
-	}
-}
-
-// prefetches keeps every promise but one: it fetches one more of each stream than there is credit, and keeps it.
-func prefetches(ctx context.Context, c *brokenConsumer, max int, credits []transport.Credit) ([]transport.Delivery, error) {
-	more := make([]transport.Credit, len(credits))
-	for i, cr := range credits {
-		more[i] = transport.Credit{Stream: cr.Stream, Max: cr.Max + 1}
-	}
-	for {
-		left := map[string]int{}
-		for _, cr := range credits {
-			left[cr.Stream] += cr.Max
-		}
-		var out, kept []transport.Delivery
-		for _, x := range c.spare {
-			if len(out) < max && left[x.Stream] > 0 {
-				left[x.Stream]--
-				out = append(out, x)
-			} else {
-				kept = append(kept, x)
-			}
-		}
-		c.spare = kept
-		if len(out) > 0 {
-			return out, nil
-		}
-		ds, err := c.Consumer.Receive(ctx, max+len(credits), more)
-		if err != nil {
-			return nil, err
-		}
-		c.spare = append(c.spare, ds...)
-	}
-}
-
-func ignoresZero(ctx context.Context, c *brokenConsumer, max int, credits []transport.Credit) ([]transport.Delivery, error) {
-	more := make([]transport.Credit, len(credits))
-	for i, cr := range credits {
-		more[i] = transport.Credit{Stream: cr.Stream, Max: max}
-	}
-	return c.Consumer.Receive(ctx, max, more)
-}
-
-// losesCancelled lets the fetch run on when the call has ended, and drops what it brings.
-func losesCancelled(ctx context.Context, c *brokenConsumer, max int, credits []transport.Credit) ([]transport.Delivery, error) {
-	ds, err := c.Consumer.Receive(ctx, max, credits)
-	if err == nil {
-		time.Sleep(500 * time.Microsecond)
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-	}
-	return ds, err
-}
-
-// groupAtEnd drains what a new group finds.
-func groupAtEnd(ctx context.Context, d transport.Driver, specs []transport.StreamSpec) error {
-	for _, sp := range specs {
-		for _, g := range sp.Groups {
-			if _, err := d.Lag(ctx, sp.Stream, g); err == nil {
-				continue
-			}
-			if err := d.Ensure(ctx, []transport.StreamSpec{sp}); err != nil {
-				return err
-			}
-			c, err := d.Join(ctx, transport.Subscription{Group: g})
-			if err != nil {
-				return err
-			}
-			for {
-				if l, err := d.Lag(ctx, sp.Stream, g); err != nil || l.Waiting == 0 {
-					break
-				}
-				ds, err := c.Receive(ctx, 100, creditsFor(100, sp.Stream))
-				if err != nil {
-					return err
-				}
-				(&brokenConsumer{Consumer: c}).ackAll(ctx, ds)
-			}
-			if err := c.Close(ctx); err != nil {
-				return err
-			}
-		}
-	}
-	return d.Ensure(ctx, specs)
-}
-
-func publishesTwice(ctx context.Context, d transport.Driver, msgs []transport.Message, results []transport.Result) {
-	d.Publish(ctx, msgs, results)
-	if len(msgs) > 0 && strings.HasSuffix(string(msgs[0].Body), "50") {
-		d.Publish(ctx, msgs[:1], make([]transport.Result, 1))
-	}
-}
-
-// publishesLater sends after it has returned.
-func publishesLater(_ context.Context, d transport.Driver, msgs []transport.Message, results []transport.Result) {
-	later := append([]transport.Message(nil), msgs...)
-	time.AfterFunc(20*time.Millisecond, func() {
-		d.Publish(context.Background(), later, make([]transport.Result, len(later)))
-	})
-	for i := range results {
-		results[i] = transport.Result{Outcome: transport.OutcomeAccepted}
-	}
-}
-
-func claimsAccepted(ctx context.Context, d transport.Driver, msgs []transport.Message, results []transport.Result) {
-	d.Publish(ctx, msgs, results)
-	for i := range results {
-		results[i] = transport.Result{Outcome: transport.OutcomeAccepted}
 	}
 }
