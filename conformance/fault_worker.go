@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
@@ -24,14 +25,37 @@ func (s *system) holder(name string, members ...*member) (at, other *member) {
 	return at, other
 }
 
+// twoWorkers starts two and returns when both have handled requests: where a group shares out parts of its streams, that has been
+// done then, and goes on undisturbed.
+func (s *system) twoWorkers(c *rpc.Client) (a, b *member) {
+	s.Helper()
+	a, b = s.start(roleWorker, nil), s.start(roleWorker, nil)
+	rounds := 0
+	s.until(4*patience, "both workers to serve", func() bool {
+		var all []<-chan answer
+		for i := range a.slots + 8 { // one alone can't take them all at once
+			all = append(all, s.later(c, s.request(fnEffect, fmt.Sprintf("warm%d.%d 20", rounds, i), 2*patience)))
+		}
+		rounds++
+		for _, w := range all {
+			if got := s.within(2*patience, w); got.err != nil {
+				s.Fatalf("before any fault: %v", got.err)
+			}
+		}
+		return a.begun.sum("warm") > 0 && b.begun.sum("warm") > 0
+	})
+	s.ledger.reset()
+	return a, b
+}
+
 // notStored is what a transport without Stored does when a worker goes that holds a request.
 const notStored = "Stored isn't claimed: a request ends with the worker that holds it, and its caller finds out at its deadline"
 
 // Rule: a call whose worker is killed by kill -9 while it handles it is answered by another worker within Harness.Takeover (the
 // lease of 1 s and 2 s without it). A transport that doesn't claim Stored lets the call end at its deadline.
 func workerKilled(s *system) {
-	a, b := s.start(roleWorker, nil), s.start(roleWorker, nil)
 	c, _ := s.client(nil)
+	a, b := s.twoWorkers(c)
 	timeout := patience
 	if s.caps.Stored {
 		timeout += s.takeoverBound()
@@ -57,20 +81,20 @@ func workerKilled(s *system) {
 // Harness.Takeover and the time that they take. A transport that doesn't claim Stored loses those that the dead worker held,
 // and no others.
 func oneWayOutlivesWorker(s *system) {
-	a, b := s.start(roleWorker, nil), s.start(roleWorker, nil)
 	c, _ := s.client(nil)
+	a, b := s.twoWorkers(c)
 	const n, takes = 20, patience / 4
 	for i := range n {
-		if err := s.send(c, s.request(fnEffect, itoa(i)+" "+s.millis(takes), 0)); err != nil {
+		if err := s.send(c, s.request(fnEffect, "m"+itoa(i)+" "+s.millis(takes), 0)); err != nil {
 			s.Fatalf("send %d: %v", i, err)
 		}
 	}
 	s.until(patience, "all to begin", func() bool { begun, _ := s.ledger.totals(); return begun == n })
-	if a.begun.sum("") < b.begun.sum("") {
+	if a.begun.sum("m") < b.begun.sum("m") {
 		a = b
 	}
 	a.kill()
-	held := a.begun.sum("")
+	held := a.begun.sum("m")
 	if !s.caps.Stored {
 		s.until(patience+takes, "the other worker's to end", func() bool { _, ended := s.ledger.totals(); return ended >= n-held })
 		s.loses(notStored)
@@ -84,8 +108,8 @@ func oneWayOutlivesWorker(s *system) {
 // lease there or as a duplicate reply at the caller; the worker serves on. A transport that doesn't claim Stored gives nothing to
 // another worker: the stopped one answers when it goes on.
 func workerStopped(s *system) {
-	a, b := s.start(roleWorker, nil), s.start(roleWorker, nil)
 	c, seen := s.client(nil)
+	a, b := s.twoWorkers(c)
 	called := s.later(c, s.request(fnStall, "x "+s.millis(patience/5), 2*patience+s.takeoverBound()))
 	at, other := s.holder("x", a, b)
 	at.halt()
@@ -120,9 +144,8 @@ func workerStopped(s *system) {
 // run once each, with two workers to compete for them.
 func longHandler(s *system) {
 	s.once = true
-	s.start(roleWorker, nil)
-	s.start(roleWorker, nil)
 	c, _ := s.client(nil)
+	s.twoWorkers(c)
 	takes := 3 * (s.takeoverBound() - 2*time.Second)
 	if s.h.Short {
 		takes /= 2

@@ -33,6 +33,17 @@ func (l *ledger) outcome(name string, accepted bool) {
 	}
 }
 
+// reset forgets all: what follows is the scenario proper.
+func (l *ledger) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range []map[string]bool{l.accepted, l.dead} {
+		clear(m)
+	}
+	clear(l.begun)
+	clear(l.ended)
+}
+
 // forget drops what was accepted so far: it is known to be lost.
 func (l *ledger) forget() { l.mu.Lock(); clear(l.accepted); l.mu.Unlock() }
 

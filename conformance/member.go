@@ -15,6 +15,7 @@ import (
 type member struct {
 	s     *system
 	name  string
+	slots int
 	seen  counts
 	begun counts // by request
 	ready chan struct{}

@@ -57,6 +57,7 @@ func (s *system) launch(role string, change func(*childConfig)) *member {
 		s.Fatalf("child: %v", err)
 	}
 	m := s.newMember(cfg.Name)
+	m.slots = cfg.Worker.Slots
 	p := &process{cmd: exec.Command(exe)} //nolint:gosec // this program itself
 	p.cmd.Env = append(os.Environ(), envChild+"="+string(text))
 	p.cmd.Stderr = &p.stderr

@@ -194,8 +194,9 @@ func sameIDTwice(s *system) {
 // handler whose deadline is over ends with it.
 func nestedCalls(s *system) {
 	other := s.stream + ".other"
-	s.local(func(c *childConfig) { c.Streams = []string{s.stream, other} })
-	s.local(func(c *childConfig) { c.Streams = []string{other, s.stream} })
+	// More slots than calls in each: where each worker has its own part of a stream, those that wait for others must not fill it.
+	s.local(func(c *childConfig) { c.Streams, c.Worker.Slots = []string{s.stream, other}, 128 })
+	s.local(func(c *childConfig) { c.Streams, c.Worker.Slots = []string{other, s.stream}, 128 })
 	c, _ := s.client(nil)
 	var all []<-chan answer
 	for range 50 {

@@ -4,18 +4,38 @@ package kafka
 
 import (
 	"context"
+	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/streamerson/streamerson/conformance"
 	"github.com/streamerson/streamerson/transport"
 )
 
+// openQuiet opens the driver without its complaints about a broker that is tortured.
+func openQuiet(ctx context.Context, rawURL string) (transport.Driver, error) {
+	return openURL(ctx, rawURL, transport.Options{Logger: slog.New(slog.DiscardHandler)})
+}
+
+// suiteURL is the shared broker's; 50 streams of 8 partitions take a loaded machine seconds to make.
+func suiteURL() string { return shared.URL + "?partitions=4" }
+
 func TestConformance(t *testing.T) {
-	h := conformance.Harness{Open: func(ctx context.Context) (transport.Driver, error) {
-		return openURL(ctx, shared.URL+"?partitions=4", transport.Options{}) // 50 streams of 8 take a loaded machine seconds to make
-	}}
+	h := conformance.Harness{
+		Open:     func(ctx context.Context) (transport.Driver, error) { return openQuiet(ctx, suiteURL()) },
+		URL:      suiteURL(),
+		Takeover: defaultSession + 2*time.Second,
+	}
 	if shared.Controllable() { // nobody wants the topics of a broker of theirs deleted
-		h.Broker = conformance.Control{Wipe: wipe, Restart: shared.Restart}
+		h.Broker = conformance.Control{
+			Wipe:       wipe,
+			Restart:    shared.Restart,
+			Kill:       func(context.Context) error { return shared.Kill9() },
+			Start:      shared.Start,
+			StartEmpty: shared.StartEmpty,
+			Stop:       func(context.Context) error { return shared.Pause() },
+			Continue:   func(context.Context) error { return shared.Resume() },
+		}
 	}
 	conformance.Run(t, h)
 }

@@ -22,6 +22,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/streamerson/streamerson/conformance"
 	"github.com/streamerson/streamerson/internal/brokers"
 	"github.com/streamerson/streamerson/internal/brokers/brokerstest"
 	"github.com/streamerson/streamerson/transport"
@@ -33,6 +34,7 @@ const group = "workers"
 var shared *brokers.Kafka
 
 func TestMain(m *testing.M) {
+	conformance.ServeChild(openQuiet)
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	dir, err := os.MkdirTemp("", "streamerson-pem-")
 	if err == nil {
