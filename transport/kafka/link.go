@@ -19,7 +19,7 @@ import (
 // newestVersions caps what the client library would speak: its newer forms of these requests differ from what brokers expect,
 // or need fields that it can't set.
 var newestVersions = map[protocol.ApiKey]int16{
-	protocol.JoinGroup: 4, protocol.SyncGroup: 2, protocol.Heartbeat: 2, protocol.LeaveGroup: 2, protocol.OffsetCommit: 6,
+	protocol.JoinGroup: 4, protocol.SyncGroup: 2, protocol.Heartbeat: 0, protocol.LeaveGroup: 0, protocol.OffsetCommit: 6,
 	protocol.CreateTopics: 4, protocol.DescribeGroups: 4,
 }
 
