@@ -5,9 +5,11 @@ import (
 	"testing"
 
 	"github.com/streamerson/streamerson/internal/brokers"
+	"github.com/streamerson/streamerson/internal/brokers/brokerstest"
 )
 
 func TestKafkaMissingJavaSaysWhatToInstall(t *testing.T) {
+	t.Setenv(brokers.EnvFrom, "")
 	t.Setenv("PATH", "")
 	t.Setenv("JAVA_HOME", "")
 	_, err := brokers.StartKafka(t.Context(), brokers.KafkaConfig{Own: true})
@@ -25,6 +27,7 @@ func TestKafkaJarsThatAreNone(t *testing.T) {
 }
 
 func TestKafkaAddressFromEnvironment(t *testing.T) {
+	t.Setenv(brokers.EnvFrom, "")
 	t.Setenv(brokers.EnvKafkaURL, "broker.example:9092")
 	k, err := brokers.StartKafka(t.Context(), brokers.KafkaConfig{})
 	if err != nil || k.URL != "kafka://broker.example:9092" || k.Pid != 0 {
@@ -34,4 +37,21 @@ func TestKafkaAddressFromEnvironment(t *testing.T) {
 		t.Fatal("Kill9 of a foreign broker must fail")
 	}
 	k.Stop()
+}
+
+func TestKafkaSurvivesKill9AndStartsEmpty(t *testing.T) {
+	k := brokerstest.Kafka(t, brokers.KafkaConfig{User: "app", Password: "se:cr'et", Own: true})
+	pid := k.Pid
+	if err := k.Kill9(); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Start(t.Context()); err != nil { // Start returns when Metadata is answered
+		t.Fatal(err)
+	}
+	if k.Pid == pid {
+		t.Error("the pid did not change")
+	}
+	if err := k.StartEmpty(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -1,4 +1,4 @@
-package brokers
+package brokers_test
 
 import (
 	"os"
@@ -6,10 +6,13 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/streamerson/streamerson/internal/brokers"
+	"github.com/streamerson/streamerson/internal/brokers/brokerstest"
 )
 
 func TestMain(m *testing.M) {
-	ServeNATSChild()
+	brokers.ServeNATSChild()
 	os.Exit(m.Run())
 }
 
@@ -40,7 +43,7 @@ func use(t *testing.T, url string, store bool) {
 }
 
 func TestNATSRestartKeepsAddressAndData(t *testing.T) {
-	n, err := StartNATS(t.Context(), NATSConfig{User: "u", Password: "p"})
+	n, err := brokers.StartNATS(t.Context(), brokers.NATSConfig{User: "u", Password: "p"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,17 +60,20 @@ func TestNATSRestartKeepsAddressAndData(t *testing.T) {
 }
 
 func TestNATSProcessSurvivesKill9(t *testing.T) {
-	n, err := StartNATSProcess(t.Context(), NATSConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer n.Stop()
+	n := brokerstest.NATS(t, brokers.NATSConfig{User: "u", Password: "p", Own: true})
 	use(t, n.URL, true)
 	if err := n.Kill9(); err != nil {
 		t.Fatal(err)
+	}
+	if n.Kill9() == nil {
+		t.Error("a second Kill9 must say that there is nothing to kill")
 	}
 	if err := n.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	use(t, n.URL, false)
+	if err := n.StartEmpty(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	use(t, n.URL, true) // there is no such stream any more, so it can be made
 }

@@ -50,6 +50,12 @@ func TestRedisSurvivesAKillWithAOF(t *testing.T) {
 	if got := command(t, r.Addr, "GET k"); !strings.Contains(got, "v") {
 		t.Fatalf("after the restart GET: %q", got)
 	}
+	if err := r.StartEmpty(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := command(t, r.Addr, "GET k"); got != "$-1\r\n" {
+		t.Fatalf("after StartEmpty GET: %q", got)
+	}
 }
 
 func TestRedisPauseAnswersNothing(t *testing.T) {
@@ -69,6 +75,7 @@ func TestRedisPauseAnswersNothing(t *testing.T) {
 }
 
 func TestRedisMissingBinarySaysWhatToInstall(t *testing.T) {
+	t.Setenv(brokers.EnvFrom, "")
 	t.Setenv("PATH", "")
 	t.Setenv(brokers.EnvRedisServer, "")
 	_, err := brokers.StartRedis(t.Context(), brokers.RedisConfig{Own: true})
@@ -79,9 +86,10 @@ func TestRedisMissingBinarySaysWhatToInstall(t *testing.T) {
 
 func TestRedisAddressFromEnvironment(t *testing.T) {
 	own := brokerstest.Redis(t, brokers.RedisConfig{Own: true})
+	t.Setenv(brokers.EnvFrom, "")
 	t.Setenv(brokers.EnvRedisURL, own.URL)
 	r, err := brokers.StartRedis(t.Context(), brokers.RedisConfig{})
-	if err != nil || r.URL != own.URL || r.Pid != 0 {
+	if err != nil || r.URL != own.URL || r.Pid != 0 || r.Controllable() {
 		t.Fatalf("got %+v, %v", r, err)
 	}
 	if r.Kill9() == nil {
