@@ -19,7 +19,7 @@ VERSION        := $(shell git describe --tags --always --dirty 2>/dev/null || ec
 
 .PHONY: help
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/streamerson.
@@ -81,6 +81,20 @@ bench-redis: build redis-server ## Measure calls over Redis beside HTTP and bare
 .PHONY: bench-nats
 bench-nats: build ## Measure calls over JetStream and core NATS beside nc.Request (a minute).
 	$(BIN) bench nats
+
+.PHONY: conform
+conform: build ## Run the conformance suite on one broker, started for it: BROKER=mem|redis|nats|nats+core|kafka, ARGS="--only a,b" and such.
+	@$(if $(filter redis,$(BROKER)),$(MAKE) --no-print-directory redis-server)
+	@$(if $(filter kafka,$(BROKER)),scripts/install-kafka.sh)
+	$(BIN) conform --broker $(BROKER) $(ARGS)
+
+.PHONY: conform-containers
+conform-containers: ## Run it on Redis, Kafka and NATS in containers, by a Docker of our own where none answers (Linux, root).
+	scripts/conform-containers.sh
+
+.PHONY: conform-matrix
+conform-matrix: ## Run it on each supported version of Redis, Valkey, NATS and Kafka (half an hour); QUICK=1: driver scenarios, other versions only.
+	scripts/conform-matrix.sh $(if $(QUICK),--quick)
 
 .PHONY: clean
 clean: ## Remove what was built.
