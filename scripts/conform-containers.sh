@@ -10,6 +10,11 @@ shift
 scripts/build-images.sh
 trap 'docker ps -aq --filter label=org.testcontainers=true --filter ancestor=streamerson-test/redis --filter ancestor=streamerson-test/kafka --filter ancestor=streamerson-test/nats | xargs -r docker rm -f >/dev/null' EXIT
 export STREAMERSON_BROKER_FROM=container
+log=.cache/conform-containers.log
 # One package after the other: three brokers at once are too much for two cores, and scenarios measure waiting.
-go test -exec "$STREAMERSON_DOCKER_EXEC" -p 1 -count=1 -timeout 15m "$@" -run '^(Test(Core)?Conformance|Test(Redis|Kafka|NATS)(Pause|Survives|Process|StartEmpty).*)$' \
-	./internal/brokers ./transport/redis ./transport/kafka ./transport/nats
+go test -exec "$STREAMERSON_DOCKER_EXEC" -p 1 -count=1 -timeout 15m "$@" -run '^(Test(Core)?Conformance|Test(Redis|Kafka|NATS)(Pause|Process|Survives).*)$' \
+	./internal/brokers ./transport/redis ./transport/kafka ./transport/nats | tee "$log"
+if grep -F '[no tests to run]' "$log"; then
+	echo "error: a broker was not tested" >&2
+	exit 1
+fi

@@ -89,14 +89,20 @@ func (d *Driver) connect(ctx context.Context) (*natsgo.Conn, error) {
 	return natsgo.Connect(strings.Join(d.set.servers, ","), o...)
 }
 
-// dialer lets the context of Open end the first dial.
+// dialer lets the context of Open end the first dial, and closes the connection before: nats.go (1.55, doReconnect) forgets one
+// whose server took it but did not introduce itself in time, as a server that is starting or stopped does.
 type dialer struct {
 	open context.Context
 	d    net.Dialer
+	last net.Conn
 }
 
-// Dial implements natsgo.CustomDialer.
+// Dial implements natsgo.CustomDialer. nats.go calls it under its own lock, once the connection before is of no use any more.
 func (x *dialer) Dial(network, address string) (net.Conn, error) {
+	if x.last != nil {
+		_ = x.last.Close() // harmless if it is closed already
+		x.last = nil
+	}
 	ctx := context.Background()
 	if x.open.Err() == nil {
 		if end, ok := x.open.Deadline(); ok {
@@ -105,7 +111,12 @@ func (x *dialer) Dial(network, address string) (net.Conn, error) {
 			defer cancel()
 		}
 	}
-	return x.d.DialContext(ctx, network, address)
+	c, err := x.d.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	x.last = c
+	return c, nil
 }
 
 // start inspects the server and subscribes the inbox.
