@@ -85,9 +85,6 @@ func (t *gateToxic) Pipe(stub *toxics.ToxicStub) {
 	v, _ := gates.Load(t.Gate)
 	g, ok := v.(*gate)
 	l := link{downstream: t.Downstream}
-	if ok {
-		l.born = g.born.Load()
-	}
 	for {
 		select {
 		case <-stub.Interrupt:
@@ -107,7 +104,6 @@ func (t *gateToxic) Pipe(stub *toxics.ToxicStub) {
 // link is one direction of one connection.
 type link struct {
 	downstream bool
-	born       int64
 	struck     bool // nothing passes any more: a part of a message is missing
 }
 
@@ -117,7 +113,7 @@ func (g *gate) pass(l *link, c *stream.StreamChunk) bool {
 		return false
 	}
 	if l.downstream {
-		return l.born >= g.muted.Load()
+		return true
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -39,7 +39,10 @@ type Proxy struct {
 type pair struct {
 	p                *Proxy
 	client, upstream net.Conn
-	once             sync.Once
+	// born is the gate's count of strikes when the connection was made. (A toxic can't tell: it may start later than the first
+	// message passes.)
+	born int64
+	once sync.Once
 }
 
 // Start listens on a free port of loopback, for the broker at target (host:port). It connects to that only when a client
@@ -118,7 +121,7 @@ func (p *Proxy) serve(client net.Conn) {
 		_ = client.Close()
 		return
 	}
-	c := &pair{p: p, client: client, upstream: upstream}
+	c := &pair{p: p, client: client, upstream: upstream, born: p.gate.born.Load()}
 	p.mu.Lock()
 	if p.listener == nil { // it went down, or was closed, meanwhile
 		p.mu.Unlock()
@@ -130,8 +133,8 @@ func (p *Proxy) serve(client net.Conn) {
 	p.mu.Unlock()
 	name := strconv.FormatInt(p.serial.Add(1), 10)
 	p.wait.Add(2)
-	p.toxics.StartLink(p.server, name+"up", client, &end{c, upstream}, stream.Upstream)
-	p.toxics.StartLink(p.server, name+"down", upstream, &end{c, client}, stream.Downstream)
+	p.toxics.StartLink(p.server, name+"up", client, &end{pair: c, to: upstream}, stream.Upstream)
+	p.toxics.StartLink(p.server, name+"down", upstream, &end{pair: c, to: client, down: true}, stream.Downstream)
 }
 
 // end is where a direction's bytes go. It takes them even when the connection is gone: toxiproxy stops reading a link whose
@@ -139,9 +142,13 @@ func (p *Proxy) serve(client net.Conn) {
 type end struct {
 	pair *pair
 	to   net.Conn
+	down bool // to the client
 }
 
 func (e *end) Write(b []byte) (int, error) {
+	if e.down && e.pair.born < e.pair.p.gate.muted.Load() {
+		return len(b), nil
+	}
 	_, _ = e.to.Write(b) // see above
 	return len(b), nil
 }
