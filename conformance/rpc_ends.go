@@ -135,6 +135,7 @@ func noWorkers(s *system) {
 	}
 	refused("after the worker had left")
 	if !s.caps.LiveConsumers {
+		s.local(nil) // what nobody served is expired, and has to be settled
 		s.refused("LiveConsumers isn't claimed: a call that nobody serves ends at its deadline")
 	}
 }

@@ -215,6 +215,13 @@ func nestedCalls(s *system) {
 	if got := s.within(patience/10, s.later(c, r)); got.err == nil {
 		s.Errorf("a call to a stream that nobody serves gave %+v", got)
 	}
+	if !s.caps.LiveConsumers { // the call was published: somebody has to settle it
+		s.local(func(c *childConfig) { c.Streams = []string{r.ContentType} })
+		s.until(2*patience, "the expired call to be settled", func() bool {
+			l := s.lag(s.admin, r.ContentType, rpc.DefaultGroup)
+			return l.Waiting <= 0 && l.Pending <= 0
+		})
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := c.Call(ctx, s.request(fnEcho, "x", patience)); rpc.CodeOf(err) != rpc.CodeCanceled {
