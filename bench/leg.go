@@ -52,17 +52,18 @@ type processLeg struct {
 	steps  []step
 	broker broker // nil for a leg without one
 	self   *self
-	// mode takes the place of the scheme of the broker's URL, unless it is "".
-	mode string
+	// mode takes the place of the scheme of the broker's URL, unless it is ""; params are added to it.
+	mode, params string
 
 	running []*process
 }
 
-func (l *processLeg) scheme(addr string) string {
+// variant is the broker's URL as this leg uses it.
+func (l *processLeg) variant(addr string) string {
 	if _, rest, ok := strings.Cut(addr, "://"); ok && l.mode != "" {
-		return l.mode + "://" + rest
+		addr = l.mode + "://" + rest
 	}
-	return addr
+	return addr + l.params
 }
 
 // streamPrefix begins the name of every leg's stream.
@@ -83,7 +84,7 @@ func (l *processLeg) Start(ctx context.Context) error {
 		addr = l.broker.address()
 	}
 	for _, s := range l.steps {
-		spec := roleSpec{Role: s.role, URL: l.scheme(addr), Stream: streamPrefix + l.name, Slots: slots}
+		spec := roleSpec{Role: s.role, URL: l.variant(addr), Stream: streamPrefix + l.name, Slots: slots}
 		p, err := l.self.start(ctx, l.name+"-"+s.part, spec)
 		if err != nil {
 			return errors.Join(err, l.Stop())

@@ -16,12 +16,13 @@ import (
 
 // The legs of the NATS run.
 const (
-	LegNATS        = "nats-rpc"      // JetStream
-	LegNATSCore    = "nats-core-rpc" // core NATS, at most once
-	LegNATSRequest = "nats-request"  // nats.go's own nc.Request and a queue subscription
+	LegNATS        = "nats-rpc"          // JetStream
+	LegNATSNoDedup = "nats-rpc-no-dedup" // JetStream without message ids: what is unknown isn't sent again
+	LegNATSCore    = "nats-core-rpc"     // core NATS, at most once
+	LegNATSRequest = "nats-request"      // nats.go's own nc.Request and a queue subscription
 )
 
-var natsCells = []Cell{{LegNATS, busy}, {LegNATSCore, busy}, {LegNATSRequest, busy}, {LegNATS, 1}, {LegNATSCore, 1}, {LegNATSRequest, 1}}
+var natsCells = []Cell{{LegNATS, busy}, {LegNATSCore, busy}, {LegNATSNoDedup, busy}, {LegNATSRequest, busy}, {LegNATS, 1}, {LegNATSCore, 1}, {LegNATSRequest, 1}}
 
 // natsGoals are issue 4's, each at 128 bytes.
 var natsGoals = []Goal{
@@ -29,6 +30,7 @@ var natsGoals = []Goal{
 	{"rpc on core NATS ÷ nc.Request", Cell{LegNATSCore, busy}, Cell{LegNATSRequest, busy}, WhatCPU, 0, 0},
 	{"rpc on JetStream ÷ rpc on core NATS", Cell{LegNATS, busy}, Cell{LegNATSCore, busy}, WhatRate, 0.5, 0},
 	{"rpc on JetStream ÷ rpc on core NATS", Cell{LegNATS, busy}, Cell{LegNATSCore, busy}, WhatCPU, 0, 0},
+	{"rpc on JetStream without dedup ÷ rpc on core NATS", Cell{LegNATSNoDedup, busy}, Cell{LegNATSCore, busy}, WhatRate, 0, 0},
 	{"one call in flight: rpc on core NATS ÷ nc.Request", Cell{LegNATSCore, 1}, Cell{LegNATSRequest, 1}, WhatP50, 0, 0},
 	{"one call in flight: rpc on JetStream ÷ rpc on core NATS", Cell{LegNATS, 1}, Cell{LegNATSCore, 1}, WhatP50, 0, 0},
 }
@@ -83,6 +85,7 @@ func natsLegs(s *self, b broker) []*processLeg {
 	return []*processLeg{
 		{name: LegNATS, self: s, broker: b, steps: []step{{PartWorker, "rpc-worker"}, {PartClient, "rpc-client"}}},
 		{name: LegNATSCore, self: s, broker: b, mode: "nats+core", steps: []step{{PartWorker, "rpc-worker"}, {PartClient, "rpc-client"}}},
+		{name: LegNATSNoDedup, self: s, broker: b, params: "?dedup=false", steps: []step{{PartWorker, "rpc-worker"}, {PartClient, "rpc-client"}}},
 		{name: LegNATSRequest, self: s, broker: b, steps: []step{{PartWorker, "nats-worker"}, {PartClient, "nats-client"}}},
 	}
 }
@@ -135,7 +138,7 @@ failed. A goal that isn't met is shown, not an error.`,
 			return err
 		},
 	}
-	addRunFlags(cmd.Flags(), &o, LegNATS, LegNATSCore, LegNATSRequest)
+	addRunFlags(cmd.Flags(), &o, LegNATS, LegNATSCore, LegNATSNoDedup, LegNATSRequest)
 	return cmd
 }
 

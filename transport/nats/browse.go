@@ -20,8 +20,8 @@ type directGet struct {
 	Subject string `json:"next_by_subj"`
 }
 
-// Browse implements transport.Browser by one batched direct get. With interest retention, what all groups have settled is gone
-// and not shown.
+// Browse implements transport.Browser by one batched direct get. Of a stream with groups it may show what was settled in the last seconds,
+// and of those behind the first unsettled one, what is settled.
 func (d *Driver) Browse(ctx context.Context, stream, after string, limit int) ([]transport.Delivery, error) {
 	if err := d.checkBrowse("browse", stream); err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func (d *Driver) Browse(ctx context.Context, stream, after string, limit int) ([
 			return nil, failMsg(transport.CodeInternal, "browse", stream, "the server says "+m.Header.Get("Description"))
 		}
 		stored, err := time.Parse(time.RFC3339Nano, m.Header.Get("Nats-Time-Stamp"))
-		age := d.age(stored)
+		age := d.age(stored.UnixNano())
 		if err != nil {
 			age = -1
 		}

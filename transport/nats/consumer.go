@@ -51,6 +51,7 @@ const (
 // pulled is one stream that a consumer serves.
 type pulled struct {
 	stream   string
+	trim     *trimmed
 	attached bool                 // the group's consumer is there, and has this lease
 	live     *natsgo.Subscription // presence
 	sub      *natsgo.Subscription // for the pulls; nil when the last one was taken back
@@ -63,8 +64,10 @@ type pulled struct {
 
 // lease is a delivery's token.
 type lease struct {
-	c   *consumer
-	ack string // the subject to settle it
+	c    *consumer
+	trim *trimmed // of its stream
+	ack  string   // the subject to settle it
+	size int      // of the body, in bytes
 
 	// Guarded by consumer.mu.
 	until time.Time // by our clock, which is where the server's redelivery begins at the latest
@@ -146,7 +149,7 @@ func (c *consumer) serve(ctx context.Context, credits []transport.Credit) error 
 	for i, cr := range credits {
 		p := c.streams[cr.Stream]
 		if p == nil {
-			p = &pulled{stream: cr.Stream}
+			p = &pulled{stream: cr.Stream, trim: c.d.trims.of(cr.Stream)}
 			c.streams[cr.Stream] = p
 		}
 		list[i] = p

@@ -80,10 +80,6 @@ func (d *Driver) coreNobody(stream string) *transport.Error {
 	return failMsg(transport.CodeUnavailable, "publish", stream, "no live worker serves the stream, and core NATS stores nothing")
 }
 
-func (d *Driver) sendCore(m *transport.Message, reply string) error {
-	return d.nc.PublishRequest(corePrefix+token(m.Stream), reply, m.Body)
-}
-
 func newCoreConsumer(d *Driver, name, group string) *coreConsumer {
 	return &coreConsumer{
 		d: d, name: name, group: group, inbox: make(chan *natsgo.Msg, coreQueue), done: make(chan struct{}),
@@ -330,8 +326,7 @@ func (c *coreConsumer) take(limit int, credits []transport.Credit) []transport.D
 
 // Settle publishes the replies; an ack has nothing else to do. Release and Extend are refused.
 func (c *coreConsumer) Settle(ctx context.Context, batch []transport.Settlement, errs []error) {
-	var replies []transport.Message
-	var of []int
+	replies, of := make([]transport.Message, 0, len(batch)), make([]int, 0, len(batch))
 	for i := range batch {
 		if errs[i] = c.checkSettlement(&batch[i]); errs[i] == nil && batch[i].Reply != nil {
 			replies, of = append(replies, *batch[i].Reply), append(of, i)

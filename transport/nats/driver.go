@@ -26,6 +26,7 @@ type Driver struct {
 	mux      *mux
 	link     *link
 	presence presence
+	trims    trims // with JetStream only
 
 	// offset is the server's clock minus ours, in nanoseconds.
 	offset atomic.Int64
@@ -79,9 +80,9 @@ func (d *Driver) clock(start, server time.Time) {
 	}
 }
 
-// age is how long ago the server stored something.
-func (d *Driver) age(stored time.Time) time.Duration {
-	return max(0, time.Duration(time.Now().UnixNano()+d.offset.Load()-stored.UnixNano()))
+// age is how long ago the server stored something, by its clock: stored is in nanoseconds since 1970.
+func (d *Driver) age(stored int64) time.Duration {
+	return max(0, time.Duration(time.Now().UnixNano()+d.offset.Load()-stored))
 }
 
 // Lag asks the group's JetStream consumer, the entry that is oldest (a second round trip, when there is one), and the live
@@ -132,7 +133,7 @@ func (d *Driver) backlog(ctx context.Context, stream, group string) (transport.L
 	oldest, err := s.GetMsg(ctx, info.AckFloor.Stream+1, jetstream.WithGetMsgSubject(streamSubject(stream)))
 	switch {
 	case err == nil:
-		l.Oldest = d.age(oldest.Time)
+		l.Oldest = d.age(oldest.Time.UnixNano())
 	case !errors.Is(err, jetstream.ErrMsgNotFound): // settled meanwhile
 		l.Oldest = -1
 	}
@@ -164,6 +165,7 @@ func (d *Driver) Close(ctx context.Context) error {
 		errs = append(errs, t.Close(ctx))
 	}
 	d.presence.close()
+	d.trims.stop()
 	if lost, up := d.link.current(); up {
 		// What was published before is on its way: wait until the server has it.
 		_ = d.mux.barrier(ctx, d.set.timeout, lost)

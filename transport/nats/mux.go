@@ -21,19 +21,32 @@ type mux struct {
 	mu      sync.Mutex
 	last    uint64
 	flights map[uint64]*flight
+	// free are the addresses of flights to which all answers have come: nothing can come to them any more, so the next flight may
+	// have them. A server finds a subject that it has routed before much sooner.
+	free []*address
 }
+
+// address is what a flight's answers are sent to.
+type address struct {
+	id       uint64
+	prefix   string
+	subjects []string // of index 0, 1 …
+}
+
+// maxFree bounds how many addresses are kept.
+const maxFree = 16
 
 // flight is one batch of messages whose answers are waited for together.
 type flight struct {
-	m      *mux
-	id     uint64
-	prefix string
-	lost   <-chan struct{} // closed when the connection breaks
+	m    *mux
+	at   *address
+	lost <-chan struct{} // closed when the connection breaks
 
 	mu      sync.Mutex
 	answers []*natsgo.Msg
 	counts  []bool // whether an answer to that index is waited for
 	left    int
+	spent   bool // its address can't be used again
 	done    chan struct{}
 }
 
@@ -62,33 +75,46 @@ func (m *mux) deliver(msg *natsgo.Msg) {
 	}
 }
 
-// open begins a batch with n indices; nothing is waited for yet. The caller closes it.
+// open begins a batch with n indices; nothing is waited for yet. The caller closes it, or waits.
 func (m *mux) open(n int, lost <-chan struct{}) *flight {
 	f := &flight{m: m, lost: lost, answers: make([]*natsgo.Msg, n), counts: make([]bool, n), left: 1, done: make(chan struct{})}
 	m.mu.Lock()
-	m.last++
-	f.id = m.last
-	m.flights[f.id] = f
-	m.mu.Unlock()
-	f.prefix = m.prefix + strconv.FormatUint(f.id, 36) + "."
+	defer m.mu.Unlock()
+	if last := len(m.free) - 1; last >= 0 {
+		f.at, m.free = m.free[last], m.free[:last]
+	} else {
+		m.last++
+		f.at = &address{id: m.last, prefix: m.prefix + strconv.FormatUint(m.last, 36) + "."}
+	}
+	m.flights[f.at.id] = f
 	return f
 }
 
-// reply is where the answer to index i goes. With expect, wait waits for it.
+func (a *address) subject(i int) string {
+	for len(a.subjects) <= i {
+		a.subjects = append(a.subjects, a.prefix+strconv.Itoa(len(a.subjects)))
+	}
+	return a.subjects[i]
+}
+
+// reply is where the answer to index i goes. With expect, wait waits for it. One goroutine fills a flight.
 func (f *flight) reply(i int, expect bool) string {
+	f.mu.Lock()
 	if expect {
-		f.mu.Lock()
 		f.counts[i] = true
 		f.left++
-		f.mu.Unlock()
+	} else {
+		f.spent = true // whether an answer is on its way can't be known
 	}
-	return f.prefix + strconv.Itoa(i)
+	f.mu.Unlock()
+	return f.at.subject(i)
 }
 
 // forget takes back an expected answer: the message could not be sent.
 func (f *flight) forget(i int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.spent = true
 	if f.counts[i] {
 		f.counts[i] = false
 		f.arrived()
@@ -149,9 +175,15 @@ func (f *flight) wait(ctx context.Context, d time.Duration) ending {
 }
 
 func (f *flight) close() {
+	f.mu.Lock()
+	clean := f.left == 0 && !f.spent
+	f.mu.Unlock()
 	f.m.mu.Lock()
-	delete(f.m.flights, f.id)
-	f.m.mu.Unlock()
+	defer f.m.mu.Unlock()
+	delete(f.m.flights, f.at.id)
+	if clean && len(f.m.free) < maxFree {
+		f.m.free = append(f.m.free, f.at)
+	}
 }
 
 // got returns the answer to index i, nil if none came. The caller doesn't change it.

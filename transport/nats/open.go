@@ -155,8 +155,9 @@ func (d *Driver) start(ctx context.Context) error {
 	}
 	d.caps.Stored, d.caps.Backlog = true, true
 	d.caps.Redeliver, d.caps.Extend, d.caps.Release, d.caps.ReleaseDelay = true, true, true, true
-	d.caps.Dedup, d.caps.BrokerTime, d.caps.Browse = true, true, true
+	d.caps.Dedup, d.caps.BrokerTime, d.caps.Browse = d.set.dedup, true, true
 	d.caps.Durability, d.caps.DurabilityNote = d.durability()
+	d.startTrims()
 	return nil
 }
 

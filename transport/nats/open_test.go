@@ -18,6 +18,7 @@ func TestURLErrorsNameThePart(t *testing.T) {
 		"nats://h?timeout=x":               "timeout",
 		"nats://h?replicas=9":              "replicas",
 		"nats://h?storage=tape":            "storage",
+		"nats://h?dedup=perhaps":           "dedup",
 		"nats+core://h?storage=file":       "stores nothing",
 		"nats://h?tls_ca=x":                "nats+tls://",
 		"nats+tls://h?tls_ca=/nonexistent": "tls_ca",

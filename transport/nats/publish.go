@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -37,32 +38,55 @@ func (d *Driver) Publish(ctx context.Context, msgs []transport.Message, results 
 		}
 		return
 	}
-	b := &sending{d: d, msgs: msgs, results: results, todo: make([]int, 0, len(msgs)), deadline: time.Now().Add(d.set.timeout)}
+	b := &sending{
+		d: d, msgs: msgs, results: results, todo: make([]int, 0, len(msgs)), subjects: make([]string, len(msgs)), deadline: time.Now().Add(d.set.timeout),
+	}
+	last := -1 // most of a batch goes to one stream or lane: its subject is found once
 	for i := range msgs {
-		if err := d.checkMessage(&msgs[i]); err != nil {
+		m := &msgs[i]
+		if err := d.checkSize(m); err != nil {
 			results[i] = transport.Result{Outcome: transport.OutcomeRejected, Err: err}
 			continue
 		}
+		if last >= 0 && msgs[last].Stream == m.Stream && msgs[last].Lane == m.Lane {
+			b.subjects[i] = b.subjects[last]
+		} else if b.subjects[i], err = d.subjectOf(m); err != nil {
+			results[i] = transport.Result{Outcome: transport.OutcomeRejected, Err: err}
+			continue
+		}
+		last = i
 		results[i] = transport.Result{}
 		b.todo = append(b.todo, i)
 	}
 	b.run(ctx)
 }
 
-func (d *Driver) checkMessage(m *transport.Message) error {
+func (d *Driver) checkSize(m *transport.Message) error {
 	if len(m.Body) > d.caps.MaxBody {
 		return failMsg(transport.CodeTooLarge, "publish", m.Stream, fmt.Sprintf("the body has %d bytes; at most %d are allowed (the server's max_payload less %d)", len(m.Body), d.caps.MaxBody, headerRoom))
 	}
 	if len(m.DedupID) > maxDedupID {
 		return failMsg(transport.CodeInvalid, "publish", m.Stream, fmt.Sprintf("DedupID has %d bytes; at most %d are allowed", len(m.DedupID), maxDedupID))
 	}
+	return nil
+}
+
+// subjectOf is where a message goes.
+func (d *Driver) subjectOf(m *transport.Message) (string, error) {
 	if m.Lane {
-		if _, ok := laneSubject(m.Stream); !ok {
-			return failMsg(transport.CodeInvalid, "publish", m.Stream, "no driver of this kind gave out such a lane address")
+		subject, ok := laneSubject(m.Stream)
+		if !ok {
+			return "", failMsg(transport.CodeInvalid, "publish", m.Stream, "no driver of this kind gave out such a lane address")
 		}
-		return nil
+		return subject, nil
 	}
-	return transport.CheckName(m.Stream)
+	if err := transport.CheckName(m.Stream); err != nil {
+		return "", err
+	}
+	if d.set.core {
+		return corePrefix + token(m.Stream), nil
+	}
+	return streamSubject(m.Stream), nil
 }
 
 // sending is one Publish.
@@ -71,16 +95,21 @@ type sending struct {
 	msgs     []transport.Message
 	results  []transport.Result
 	todo     []int
+	subjects []string
 	deadline time.Time
 	// sent marks the messages that may be stored already; nil until a second round.
 	sent map[int]bool
 }
 
 func (b *sending) run(ctx context.Context) {
-	healed := false
+	healed, roomed := false, false
 	for len(b.todo) > 0 {
-		again, gone := b.once(ctx)
+		again, gone, full := b.once(ctx)
 		b.todo = b.todo[:0]
+		if len(full) > 0 && !roomed {
+			b.todo = append(b.todo, b.makeRoom(ctx, full)...)
+			roomed = true
+		}
 		left := time.Until(b.deadline)
 		if len(again) > 0 && left > 0 && b.d.link.await(ctx, nil, min(left, reconnectGrace)) {
 			if b.sent == nil {
@@ -98,22 +127,42 @@ func (b *sending) run(ctx context.Context) {
 	}
 }
 
-// once sends what is to do. It returns the messages that broke on the way and can be repeated, and those for whose subject
-// no stream listens.
-func (b *sending) once(ctx context.Context) (again, gone []int) {
+// makeRoom trims the streams that are full, and returns the messages for which there is room now.
+func (b *sending) makeRoom(ctx context.Context, full []int) (again []int) {
+	ctx, cancel := context.WithDeadline(ctx, b.deadline)
+	defer cancel()
+	room := map[string]bool{}
+	for _, i := range full {
+		stream := b.msgs[i].Stream
+		ok, known := room[stream]
+		if !known {
+			e, _ := errors.AsType[*jetstream.APIError](b.results[i].Err)
+			ok = b.d.roomOn(ctx, stream, e.ErrorCode == errStoreFailed)
+			room[stream] = ok
+		}
+		if ok {
+			again = append(again, i)
+		}
+	}
+	return again
+}
+
+// once sends what is to do. It returns the messages that broke on the way and can be repeated, those for whose subject no stream
+// listens, and those that were refused because there is no room.
+func (b *sending) once(ctx context.Context) (again, gone, full []int) {
 	lost, up := b.d.link.current()
 	if !up {
 		for _, i := range b.todo {
 			b.refuse(i, errDown("publish", b.msgs[i].Stream, natsgo.ErrDisconnected))
 		}
-		return nil, nil
+		return nil, nil, nil
 	}
 	f := b.d.mux.open(len(b.todo)+1, lost)
 	lanes := false
 	for k, i := range b.todo {
 		m := &b.msgs[i]
 		acked := !m.Lane && !b.d.set.core
-		if err := b.d.send(m, f.reply(k, acked)); err != nil {
+		if err := b.send(i, f.reply(k, acked)); err != nil {
 			f.forget(k)
 			b.refuse(i, errDown("publish", m.Stream, err))
 			b.todo[k] = -1
@@ -138,6 +187,9 @@ func (b *sending) once(ctx context.Context) (again, gone []int) {
 			gone = append(gone, i)
 		case answer != nil && !m.Lane && !b.d.set.core:
 			b.results[i] = pubAck(m.Stream, answer.Data)
+			if transport.IsCode(b.results[i].Err, transport.CodeFull) {
+				full = append(full, i)
+			}
 		case (m.Lane || b.d.set.core) && back:
 			b.results[i] = transport.Result{Outcome: transport.OutcomeAccepted}
 		default:
@@ -147,7 +199,7 @@ func (b *sending) once(ctx context.Context) (again, gone []int) {
 			}
 		}
 	}
-	return again, gone
+	return again, gone, full
 }
 
 // refuse sets a certain rejection, unless an earlier round may have stored the message.
@@ -209,19 +261,13 @@ func (d *Driver) whyGone(ctx context.Context, stream string, healed bool) *trans
 }
 
 // send hands one message to the client library, which copies the body.
-func (d *Driver) send(m *transport.Message, reply string) error {
-	if m.Lane {
-		subject, _ := laneSubject(m.Stream)
-		return d.nc.PublishRequest(subject, reply, m.Body)
+func (b *sending) send(i int, reply string) error {
+	m := &b.msgs[i]
+	if m.Lane || m.DedupID == "" || !b.d.caps.Dedup {
+		return b.d.nc.PublishRequest(b.subjects[i], reply, m.Body)
 	}
-	if d.set.core {
-		return d.sendCore(m, reply)
-	}
-	if m.DedupID == "" {
-		return d.nc.PublishRequest(streamSubject(m.Stream), reply, m.Body)
-	}
-	return d.nc.PublishMsg(&natsgo.Msg{
-		Subject: streamSubject(m.Stream), Reply: reply, Data: m.Body, Header: natsgo.Header{jetstream.MsgIDHeader: []string{m.DedupID}},
+	return b.d.nc.PublishMsg(&natsgo.Msg{
+		Subject: b.subjects[i], Reply: reply, Data: m.Body, Header: natsgo.Header{jetstream.MsgIDHeader: []string{m.DedupID}},
 	})
 }
 
@@ -237,16 +283,29 @@ func unknown(ctx context.Context, stream string, end ending) transport.Result {
 	return transport.Result{Err: e}
 }
 
-// pubAck reads JetStream's answer to a publish.
+var (
+	ackStart = []byte(`{"stream":"` + jsPrefix)
+	ackSeq   = []byte(`"seq"`)
+	ackError = []byte(`"error"`)
+)
+
+// pubAck reads JetStream's answer to a publish. It names the stream, so that no other program's answer counts.
 func pubAck(stream string, data []byte) transport.Result {
-	if !bytes.Contains(data, []byte(`"error"`)) && bytes.Contains(data, []byte(`"seq"`)) {
+	name := token(stream)
+	rest, ok := bytes.CutPrefix(data, ackStart)
+	if ok && len(rest) > len(name) && string(rest[:len(name)]) == name && rest[len(name)] == '"' && bytes.Contains(rest, ackSeq) && !bytes.Contains(rest, ackError) {
 		return transport.Result{Outcome: transport.OutcomeAccepted}
 	}
 	var a struct {
-		Error *jetstream.APIError `json:"error"`
+		Error  *jetstream.APIError `json:"error"`
+		Stream string              `json:"stream"`
+		Seq    uint64              `json:"seq"`
 	}
-	if err := json.Unmarshal(data, &a); err != nil || a.Error == nil {
-		return transport.Result{Err: failMsg(transport.CodeInternal, "publish", stream, fmt.Sprintf("the answer %.100q is no PubAck", data))}
+	switch err := json.Unmarshal(data, &a); {
+	case err == nil && a.Error != nil:
+		return rejected(&transport.Error{Code: apiCode(a.Error), Op: "publish", Stream: stream, Err: a.Error})
+	case err == nil && a.Stream == jsStream(stream) && a.Seq > 0:
+		return transport.Result{Outcome: transport.OutcomeAccepted}
 	}
-	return rejected(&transport.Error{Code: apiCode(a.Error), Op: "publish", Stream: stream, Err: a.Error})
+	return transport.Result{Err: failMsg(transport.CodeInternal, "publish", stream, fmt.Sprintf("the answer %.100q is no PubAck of it", data))}
 }

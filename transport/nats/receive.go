@@ -20,6 +20,8 @@ const (
 	sliceFor = 50 * time.Millisecond
 	// lingerFor is how long pulls stay out between two Receives.
 	lingerFor = 10 * time.Millisecond
+	// roundGuess is the number of deliveries of a stream that a round has room for without growing.
+	roundGuess = 128
 	// downFor is how long Receive waits for the connection before it tells.
 	downFor = 500 * time.Millisecond
 )
@@ -444,7 +446,7 @@ func (r *round) take(m *natsgo.Msg) bool {
 	if p == nil {
 		return false // of a subscription that has ended: nothing of it is missed, see takeBack
 	}
-	if strings.HasPrefix(m.Reply, "$JS.ACK.") {
+	if strings.HasPrefix(m.Reply, ackPrefix) {
 		p.left = max(0, p.left-1)
 		r.deliver(p, m)
 		return p.left == 0
@@ -469,16 +471,18 @@ func (r *round) take(m *natsgo.Msg) bool {
 }
 
 func (r *round) deliver(p *pulled, m *natsgo.Msg) {
-	meta, err := m.Metadata()
-	if err != nil {
-		r.err = &transport.Error{Code: transport.CodeInternal, Op: "receive", Stream: p.stream, Msg: "a delivery's reply subject can't be read", Err: err}
+	meta, ok := readAckSubject(m.Reply)
+	if !ok {
+		r.err = failMsg(transport.CodeInternal, "receive", p.stream, "a delivery's reply subject can't be read: "+m.Reply)
 		return
 	}
-	l := &lease{c: r.c, ack: m.Reply, until: time.Now().Add(r.c.lease)}
+	l := &lease{c: r.c, trim: p.trim, ack: m.Reply, size: len(m.Data), until: time.Now().Add(r.c.lease)}
 	i := r.index[p]
+	if r.got[i] == nil {
+		r.got[i] = make([]transport.Delivery, 0, min(p.left+1, roundGuess))
+	}
 	r.got[i] = append(r.got[i], transport.Delivery{
-		Stream: p.stream, ID: strconv.FormatUint(meta.Sequence.Stream, 10), Body: body(m), Attempt: int(meta.NumDelivered),
-		Age: r.c.d.age(meta.Timestamp), Token: l,
+		Stream: p.stream, ID: meta.seq, Body: body(m), Attempt: meta.attempt, Age: r.c.d.age(meta.stored), Token: l,
 	})
 	r.n++
 }
@@ -526,9 +530,14 @@ func (r *round) end() ([]transport.Delivery, error) {
 // hold takes the deliveries into the books, in the order of credits. A consumer that was closed meanwhile gives them back when
 // its Close goes on.
 func (c *consumer) hold(got [][]transport.Delivery, n int) []transport.Delivery {
-	ds := make([]transport.Delivery, 0, n)
+	var ds []transport.Delivery
 	for _, g := range got {
-		ds = append(ds, g...)
+		switch {
+		case len(g) == n: // all are of one stream
+			ds = g
+		case len(g) > 0:
+			ds = append(slices.Grow(ds, n-len(ds)), g...)
+		}
 	}
 	again := map[string]int64{}
 	c.mu.Lock()

@@ -21,8 +21,7 @@ var (
 // the connection leads to a redelivery. Release and Extend wait for the server's answer. A delivery whose lease has ended by
 // our clock is CodeStale without asking: the server takes an ack from anyone, also when it has given the message to another.
 func (c *consumer) Settle(ctx context.Context, batch []transport.Settlement, errs []error) {
-	var replies []transport.Message
-	var of []int
+	replies, of := make([]transport.Message, 0, len(batch)), make([]int, 0, len(batch))
 	for i := range batch {
 		if errs[i] = c.checkSettlement(&batch[i]); errs[i] == nil && batch[i].Reply != nil && c.leaseOf(&batch[i]).stateNow() == held {
 			replies, of = append(replies, *batch[i].Reply), append(of, i)
@@ -95,6 +94,8 @@ func (c *consumer) ack(l *lease, stream string) error {
 	if err := c.d.nc.Publish(l.ack, ack); err != nil {
 		return errDown("settle", stream, err)
 	}
+	l.trim.settled.Add(1)
+	l.trim.bytes.Add(int64(l.size))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l.state = acked

@@ -3,7 +3,9 @@ package nats
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -14,23 +16,25 @@ import (
 // spec is what this driver was told to ensure of one stream. Guarded by Driver.mu.
 type spec struct {
 	transport.StreamSpec
+	// created is the stream's, as the server tells, and floors is how far a group was known to have settled it.
+	created time.Time
+	floors  map[string]uint64
 	// healed is when the stream was last made again, and pause how long until the next time.
 	healed time.Time
 	pause  time.Duration
 }
 
 const (
-	// dedupWindow is how long JetStream remembers a Nats-Msg-Id. The driver itself repeats a message within the timeout of one
-	// Publish; a caller that repeats it later does so within its deadline.
-	dedupWindow = 2 * time.Minute
+	// dedupWindow is how long JetStream remembers a Nats-Msg-Id, in its memory: at 40,000 messages a second 2 minutes would be some
+	// hundred MB. The driver repeats a message within one Publish only, at most twice the timeout after it was sent first; a
+	// longer timeout in the URL makes the window longer.
+	dedupWindow = 20 * time.Second
 	// maxWaitingPulls is how many pulls may wait at one group: one for each worker process that is idle.
 	maxWaitingPulls = 10_000
 	// A stream that vanished is made again after minHealPause, and one that keeps vanishing at most every maxHealPause. The
 	// first is no smaller for the server's sake: it ends a stream's consumers before the stream, and a consumer that is made in
 	// between leaves a stream whose files are gone.
 	minHealPause, maxHealPause = 250 * time.Millisecond, time.Second
-	// updateTries bounds how often a change of a stream that others change as well is repeated.
-	updateTries = 5
 )
 
 // missing reports whether err says that the stream or consumer is not there.
@@ -38,8 +42,8 @@ func missing(err error) bool {
 	return errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrConsumerDoesNotExist)
 }
 
-// Ensure makes a stream with limits retention, its groups as durable pull consumers, and then turns it to interest retention
-// (see the package's comment). A MaxBacklog other than 0 takes effect on a stream that exists as well.
+// Ensure makes a stream, and its groups as durable pull consumers. A MaxBacklog other than 0 takes effect on a stream that exists
+// as well.
 func (d *Driver) Ensure(ctx context.Context, specs []transport.StreamSpec) error {
 	for _, sp := range specs {
 		if err := transport.CheckName(sp.Stream); err != nil {
@@ -83,7 +87,7 @@ func (d *Driver) remember(sp transport.StreamSpec) {
 	defer d.mu.Unlock()
 	mine := d.specs[sp.Stream]
 	if mine == nil {
-		mine = &spec{StreamSpec: transport.StreamSpec{Stream: sp.Stream}, pause: minHealPause}
+		mine = &spec{StreamSpec: transport.StreamSpec{Stream: sp.Stream}, pause: minHealPause, floors: map[string]uint64{}}
 		d.specs[sp.Stream] = mine
 	}
 	for _, g := range sp.Groups {
@@ -111,39 +115,27 @@ func (d *Driver) ensure(ctx context.Context, sp transport.StreamSpec) error {
 	}
 	d.clock(start, s.CachedInfo().TimeStamp)
 	for _, g := range sp.Groups {
-		_, err := d.js.CreateConsumer(ctx, name, groupConfig(sp.Stream, g, transport.DefaultLease))
+		_, err := d.js.CreateConsumer(ctx, name, d.groupConfig(s.CachedInfo(), sp.Stream, g))
 		if err != nil && !errors.Is(err, jetstream.ErrConsumerExists) {
 			return err
 		}
 	}
-	return d.adjust(ctx, s, sp)
+	return d.bound(ctx, s.CachedInfo().Config, sp)
 }
 
-// adjust brings retention and backlog to what sp wants. Retention only ever goes from limits to interest, and only when the
-// stream has consumers: before, it would drop what nobody reads yet.
-func (d *Driver) adjust(ctx context.Context, s jetstream.Stream, sp transport.StreamSpec) error {
-	info := s.CachedInfo()
-	for range updateTries {
-		cfg := info.Config
-		if len(sp.Groups) > 0 || info.State.Consumers > 0 {
-			cfg.Retention = jetstream.InterestPolicy
-		}
-		if sp.MaxBacklog > 0 {
-			cfg.MaxMsgs = sp.MaxBacklog
-		}
-		if cfg.Retention == info.Config.Retention && cfg.MaxMsgs == info.Config.MaxMsgs {
-			return nil
-		}
-		if _, err := d.js.UpdateStream(ctx, cfg); err != nil {
-			return err
-		}
-		// Others may have changed it from what they saw before: look again.
-		var err error
-		if info, err = s.Info(ctx); err != nil {
-			return err
-		}
+// bound sets the backlog that sp wants.
+func (d *Driver) bound(ctx context.Context, cfg jetstream.StreamConfig, sp transport.StreamSpec) error {
+	if sp.MaxBacklog == 0 || backlogOf(&cfg) == sp.MaxBacklog {
+		return nil
 	}
-	return nil
+	cfg.MaxMsgs = sp.MaxBacklog
+	cfg.Metadata = maps.Clone(cfg.Metadata)
+	if cfg.Metadata == nil {
+		cfg.Metadata = map[string]string{}
+	}
+	cfg.Metadata[metaBacklog] = strconv.FormatInt(sp.MaxBacklog, 10)
+	_, err := d.js.UpdateStream(ctx, cfg)
+	return err
 }
 
 func (d *Driver) streamConfig(sp transport.StreamSpec) jetstream.StreamConfig {
@@ -154,15 +146,30 @@ func (d *Driver) streamConfig(sp transport.StreamSpec) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: jsStream(sp.Stream), Description: "streamerson: " + sp.Stream, Subjects: []string{streamSubject(sp.Stream)},
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxMsgs: backlog, MaxBytes: -1, MaxMsgSize: -1, MaxConsumers: -1,
-		MaxMsgsPerSubject: -1, Storage: d.set.storage, Replicas: d.set.replicas, Duplicates: dedupWindow, AllowDirect: true,
+		MaxMsgsPerSubject: -1, Storage: d.set.storage, Replicas: d.set.replicas, Duplicates: max(dedupWindow, 4*d.set.timeout), AllowDirect: true,
+		Metadata: map[string]string{metaBacklog: strconv.FormatInt(backlog, 10)},
 	}
 }
 
-func groupConfig(stream, group string, lease time.Duration) jetstream.ConsumerConfig {
-	return jetstream.ConsumerConfig{
+// groupConfig begins at the stream's beginning, or, with a group that is made again, behind what it was known to have settled.
+func (d *Driver) groupConfig(info *jetstream.StreamInfo, stream, group string) jetstream.ConsumerConfig {
+	cfg := jetstream.ConsumerConfig{
 		Durable: token(group), Description: "streamerson: " + group, DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckExplicitPolicy,
-		AckWait: lease, MaxDeliver: -1, FilterSubject: streamSubject(stream), MaxWaiting: maxWaitingPulls, MaxAckPending: -1,
+		AckWait: transport.DefaultLease, MaxDeliver: -1, FilterSubject: streamSubject(stream), MaxWaiting: maxWaitingPulls, MaxAckPending: -1,
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	mine := d.specs[stream]
+	if mine == nil {
+		return cfg
+	}
+	if !mine.created.Equal(info.Created) { // another stream of that name: its numbers mean something else
+		mine.created, mine.floors = info.Created, map[string]uint64{}
+	}
+	if f := mine.floors[group]; f > 0 && f <= info.State.LastSeq {
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, f+1
+	}
+	return cfg
 }
 
 // heal makes again what this driver had ensured and what is gone, with back-off. It reports whether the stream, and the group

@@ -30,6 +30,7 @@ type settings struct {
 	timeout, dialTimeout time.Duration
 	replicas             int
 	storage              jetstream.StorageType
+	dedup                bool
 	inboxPrefix          string
 }
 
@@ -43,7 +44,7 @@ const (
 	defaultInboxPrefix = "_INBOX"
 )
 
-const knownParameters = "timeout, dial_timeout, replicas, storage, inbox_prefix, token, creds, nkey, tls_ca, tls_cert, tls_key, tls_server_name"
+const knownParameters = "timeout, dial_timeout, replicas, storage, dedup, inbox_prefix, token, creds, nkey, tls_ca, tls_cert, tls_key, tls_server_name"
 
 func bad(format string, args ...any) error {
 	return &transport.Error{Code: transport.CodeInvalid, Op: "open", Msg: fmt.Sprintf(format, args...)}
@@ -51,7 +52,7 @@ func bad(format string, args ...any) error {
 
 // parseURL reads u; every error names the part that is wrong.
 func parseURL(u *url.URL) (*settings, error) {
-	s := &settings{timeout: defaultTimeout, dialTimeout: defaultDialTimeout, replicas: 1, storage: jetstream.FileStorage, inboxPrefix: defaultInboxPrefix}
+	s := &settings{timeout: defaultTimeout, dialTimeout: defaultDialTimeout, replicas: 1, storage: jetstream.FileStorage, dedup: true, inboxPrefix: defaultInboxPrefix}
 	if !slices.Contains(Schemes, u.Scheme) {
 		return nil, bad("scheme %q is not known; use one of %s", u.Scheme, strings.Join(Schemes, ", "))
 	}
@@ -91,7 +92,7 @@ func (s *settings) parseQuery(u *url.URL, secure bool) error {
 			err = parseDuration(name, v, &s.dialTimeout)
 		case "token", "creds", "nkey":
 			err = s.parseAuth(name, v)
-		case "replicas", "storage":
+		case "replicas", "storage", "dedup":
 			err = s.parseStore(name, v)
 		case "inbox_prefix":
 			if strings.ContainsAny(v, " \t\r\n*>") || strings.Trim(v, ".") != v || v == "" {
@@ -142,6 +143,14 @@ func (s *settings) parseAuth(name, v string) error {
 func (s *settings) parseStore(name, v string) error {
 	if s.core {
 		return bad("parameter %q is for JetStream; nats+core:// stores nothing", name)
+	}
+	if name == "dedup" {
+		on, err := strconv.ParseBool(v)
+		if err != nil {
+			return bad("parameter dedup=%q is neither true nor false", v)
+		}
+		s.dedup = on
+		return nil
 	}
 	if name == "replicas" {
 		n, err := strconv.Atoi(v)
