@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"time"
@@ -52,7 +53,8 @@ func (s *system) twoWorkers(c *rpc.Client) (a, b *member) {
 const notStored = "Stored isn't claimed: a request ends with the worker that holds it, and its caller finds out at its deadline"
 
 // Rule: a call whose worker is killed by kill -9 while it handles it is answered by another worker within Harness.Takeover (the
-// lease of 1 s and 2 s without it). A transport that doesn't claim Stored lets the call end at its deadline.
+// lease of 1 s and 2 s without it). Once that one was killed as well, and where LiveConsumers is claimed, they count as gone within
+// the same time, and a call fails within 1 s. A transport that doesn't claim Stored lets the call end at its deadline.
 func workerKilled(s *system) {
 	c, _ := s.client(nil)
 	a, b := s.twoWorkers(c)
@@ -75,6 +77,19 @@ func workerKilled(s *system) {
 		s.Fatalf("got %+v, want an answer of %s", got, other.name)
 	}
 	s.Logf("answered after %v", got.took)
+	s.drained()
+	if !s.caps.LiveConsumers {
+		return
+	}
+	other.kill()
+	s.until(s.takeoverBound(), "the killed workers to count as gone", func() bool {
+		l, err := s.admin.Lag(context.Background(), s.stream, rpc.DefaultGroup)
+		return err == nil && l.Consumers == 0
+	})
+	time.Sleep(s.d(time.Second)) // a client looks from time to time
+	if got := s.call(c, s.request(fnEcho, "x", 2*patience)); rpc.CodeOf(got.err) != rpc.CodeUnavailable || got.took > s.d(time.Second)+slack {
+		s.Errorf("with no worker left: %+v, want unavailable within 1 s", got)
+	}
 }
 
 // Rule: 20 one-way messages, one of whose two workers is killed while it handles them, all come to their end within

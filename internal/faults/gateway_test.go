@@ -144,6 +144,10 @@ func TestRollingGateways(t *testing.T) {
 	w.drained(10 * time.Second)
 }
 
+// inFlight is how long after the last use of a connection a request may still go out on it unchecked. One that does so in
+// the moment of the broker's death is in flight like those before it: it may be stored, so its caller waits.
+const inFlight = 100 * time.Millisecond
+
 // TestGatewayWithoutBroker: pass when a gateway whose broker is dead answers 503 within 1 s, and serves again within 2 s
 // after the broker is back.
 func TestGatewayWithoutBroker(t *testing.T) {

@@ -1,6 +1,6 @@
-// Package faults has only tests: what the whole system must hold while its parts are killed, stopped, filled up and cut
-// off. The broker is a real Redis and every worker and gateway a process of its own, so that kill -9 means what it says.
-//
+// Package faults has only tests: what the HTTP gateway and the Redis driver must hold while parts are killed, filled up and cut off,
+// beyond what conformance asks of every transport. The broker is a real Redis and every worker and gateway a process of its
+// own, so that kill -9 means what it says.
 // Each test's comment is its pass rule. Times in it are bounds on waiting, never a measure of speed; a bound is checked with
 // slack added, because the machine may be busy with other packages' tests.
 package faults
@@ -72,7 +72,6 @@ type childConfig struct {
 	Streams           []string
 	Slots             int
 	Lease             time.Duration
-	RetryDelays       []time.Duration
 	// Listen is the gateway's address.
 	Listen string
 }

@@ -59,7 +59,7 @@ func TestMemoryFull(t *testing.T) {
 	if got := within(t, 5*time.Second+slack, called); got.err != nil || string(got.resp.Body) != "kept" {
 		t.Errorf("after the relief: %+v", got)
 	}
-	(&load{w: w, client: client}).backWithin(2*time.Second + slack)
+	w.backWithin(client, 2*time.Second+slack)
 	w.drained(10 * time.Second)
 	ran := ranTimes(t, runs(w.stream))
 	if len(ran) != oneWay+1 {

@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -115,28 +113,6 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
-// stop is SIGSTOP, and returns when the process is stopped; cont continues it.
-func (p *process) stop() error {
-	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		return err
-	}
-	stat := fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid)
-	for range 1000 {
-		// The state follows the name in parentheses.
-		b, err := os.ReadFile(stat)
-		if err != nil {
-			return err
-		}
-		if bytes.Contains(b, []byte(") T ")) {
-			return nil
-		}
-		time.Sleep(time.Millisecond)
-	}
-	return errors.New("the child doesn't stop")
-}
-
-func (p *process) cont() { p.signal(syscall.SIGCONT) }
-
 // kill is kill -9, and returns when the process is gone.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
@@ -160,12 +136,6 @@ func (p *process) status(within time.Duration) int {
 		p.t.Fatalf("the child still runs after %v", within)
 	}
 	return p.cmd.ProcessState.ExitCode()
-}
-
-// await waits until the child has reported an event n times.
-func (p *process) await(event string, n int, within time.Duration) {
-	p.t.Helper()
-	eventually(p.t, within, "the event "+event, func() bool { return p.seen.get(event) >= n })
 }
 
 // eventually polls until ok, and fails the test when that takes too long.

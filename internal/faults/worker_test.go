@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"os/signal"
 	"strconv"
 	"strings"
@@ -16,9 +15,6 @@ import (
 
 	"github.com/streamerson/streamerson/rpc"
 )
-
-// crashStatus is the exit status of a worker whose handler ended its process.
-const crashStatus = 7
 
 // say prints one line for the parent.
 func say(word, rest string) {
@@ -45,7 +41,7 @@ func runWorker(cfg childConfig) error {
 	quiet := slog.New(slog.DiscardHandler)
 	s, err := rpc.NewServer(d, rpc.ServerConfig{
 		Name: cfg.Name, Slots: cfg.Slots, Streams: streams, Lease: cfg.Lease,
-		RetryDelays: cfg.RetryDelays, Observer: seen, Logger: quiet,
+		Observer: seen, Logger: quiet,
 	})
 	if err != nil {
 		return err
@@ -55,8 +51,7 @@ func runWorker(cfg childConfig) error {
 		return err
 	}
 	for name, h := range map[string]rpc.Handler{
-		"echo": w.echo, "sleep": w.sleep, "stall": w.stall, "effect": w.effect, "panic": w.panic,
-		"crash": w.crash, "fail": w.fail, "nested": w.nested,
+		"echo": w.echo, "sleep": w.sleep, "effect": w.effect, "panic": w.panic, "nested": w.nested,
 	} {
 		s.Handle(name, h)
 	}
@@ -96,15 +91,6 @@ func (w *worker) sleep(_ context.Context, r *rpc.Request) (*rpc.Response, error)
 	return &rpc.Response{Body: []byte(w.name)}, nil
 }
 
-// stall sleeps in its first attempt only.
-func (w *worker) stall(ctx context.Context, r *rpc.Request) (*rpc.Response, error) {
-	say("event", "stall-"+strconv.Itoa(r.Attempt))
-	if r.Attempt == 1 {
-		return w.sleep(ctx, r)
-	}
-	return &rpc.Response{Body: []byte(w.name)}, nil
-}
-
 // effect writes into the ledger that it began and ended; the body is a name and the milliseconds in between. Once it has
 // begun nothing stops it: an effect that was half done would count for nothing.
 func (w *worker) effect(_ context.Context, r *rpc.Request) (*rpc.Response, error) {
@@ -123,16 +109,6 @@ func (w *worker) effect(_ context.Context, r *rpc.Request) (*rpc.Response, error
 }
 
 func (w *worker) panic(context.Context, *rpc.Request) (*rpc.Response, error) { panic("on purpose") }
-
-func (w *worker) crash(_ context.Context, r *rpc.Request) (*rpc.Response, error) {
-	say("event", "crash-"+strconv.Itoa(r.Attempt))
-	os.Exit(crashStatus)
-	return nil, nil
-}
-
-func (w *worker) fail(context.Context, *rpc.Request) (*rpc.Response, error) {
-	return nil, rpc.Errorf(rpc.CodeFailedPrecondition, "on purpose")
-}
 
 // nested calls echo on the stream that the request's content type names.
 func (w *worker) nested(ctx context.Context, r *rpc.Request) (*rpc.Response, error) {
