@@ -2,6 +2,8 @@ package conformance
 
 import (
 	"context"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -60,10 +62,21 @@ type TB interface {
 	Failed() bool
 }
 
+// EnvSlow multiplies the Slow of every Harness given to Run, for runs that ask whether something works, not how soon: other
+// versions of a broker, or containers, on a machine that is busy. It is a number above 0.
+const EnvSlow = "STREAMERSON_CONFORM_SLOW"
+
 // Run runs every scenario as a subtest of t, one after the other: they count goroutines. One that can't be run is skipped with
 // the reason.
 func Run(t *testing.T, h Harness) {
 	h = h.withDefaults()
+	if raw := os.Getenv(EnvSlow); raw != "" {
+		factor, err := strconv.ParseFloat(raw, 64)
+		if err != nil || !(factor > 0 && factor <= 100) { // NaN is neither
+			t.Fatalf("%s is %q; it has to be a number above 0 and at most 100, such as 3", EnvSlow, raw)
+		}
+		h.Slow *= factor
+	}
 	h.Short = h.Short || testing.Short()
 	tell := h.OnResult
 	for _, s := range Scenarios(h) {
