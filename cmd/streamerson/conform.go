@@ -47,7 +47,7 @@ reason; or as failed. Exits with 1 when one failed. Ctrl-C ends the run early, w
   streamerson conform --transport nats://127.0.0.1:4222 --junit report.xml --json report.json
   streamerson conform --broker kafka --only roundtrip,lease-expiry --slow 3
   streamerson conform --list --area rpc`,
-		Args: cobra.NoArgs,
+		Args: subcommandArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.seedWasGiven = cmd.Flags().Changed("seed")
 			return runConform(cmd, f)
@@ -62,6 +62,7 @@ reason; or as failed. Exits with 1 when one failed. Ctrl-C ends the run early, w
 	cmd.Flags().StringVar(&f.junit, "junit", "", "write the report as JUnit XML to this file")
 	cmd.Flags().StringVar(&f.json, "json", "", "write the report as JSON to this file")
 	cmd.Flags().Uint64Var(&f.seed, "seed", 0, "make random choices again as in the run that printed this seed (default: a new one)")
+	cmd.AddCommand(conformTableCommand())
 	return cmd
 }
 
