@@ -161,7 +161,7 @@ func (f *conformFlags) connect(cmd *cobra.Command, h *conformance.Harness) (stop
 		if err != nil {
 			return nil, err
 		}
-		h.URL, h.Broker = b.url, b.control
+		h.URL, h.Broker, h.Takeover = b.url, b.control, b.takeover
 		h.Open = func(ctx context.Context) (transport.Driver, error) { return openQuietly(ctx, b.url) }
 		return b.stop, nil
 	}

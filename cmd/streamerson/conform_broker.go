@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/streamerson/streamerson/conformance"
 	"github.com/streamerson/streamerson/internal/brokers"
@@ -17,6 +18,8 @@ type testBroker struct {
 	url     string
 	control conformance.Control
 	stop    func()
+	// takeover is Harness.Takeover: how long the broker takes to find out that a worker is dead; 0 means by its lease.
+	takeover time.Duration
 }
 
 var testBrokers = map[string]func(context.Context) (*testBroker, error){
@@ -53,18 +56,11 @@ func startTestMem(context.Context) (*testBroker, error) {
 }
 
 func startTestRedis(ctx context.Context) (*testBroker, error) {
-	r, err := brokers.StartRedis(ctx, brokers.RedisConfig{AOF: "everysec", Own: true})
+	r, err := brokers.StartRedis(ctx, brokers.RedisConfig{AOF: "everysec"})
 	if err != nil {
 		return nil, err
 	}
-	return &testBroker{url: r.URL, stop: r.Stop, control: conformance.Control{
-		Restart:    r.Restart,
-		Kill:       func(context.Context) error { return r.Kill9() },
-		Start:      r.Restart,
-		StartEmpty: r.StartEmpty,
-		Stop:       func(context.Context) error { return r.Pause() },
-		Continue:   func(context.Context) error { return r.Resume() },
-	}}, nil
+	return controlled(r.URL, &r.Broker, r.Wipe), nil
 }
 
 // startTestNATS starts this program again as a nats-server, so that it can be killed.
@@ -73,31 +69,42 @@ func startTestNATS(ctx context.Context, core bool) (*testBroker, error) {
 	if err != nil {
 		return nil, err
 	}
-	url := n.URL
 	if core {
-		url = "nats+core://" + n.Addr
+		// It stores nothing but its clients' subscriptions, which end with their connections.
+		return controlled("nats+core://"+n.Addr, &n.Broker, n.Restart), nil
 	}
-	return &testBroker{url: url, stop: n.Stop, control: conformance.Control{
-		Restart: n.Restart,
-		Kill:    func(context.Context) error { return n.Kill9() },
-		Start:   n.Start,
-	}}, nil
+	return controlled(n.URL, &n.Broker, n.Wipe), nil
 }
 
+// testPartitions of a stream on the suite's own Kafka are few: scenarios with 50 streams would otherwise make 400.
+const testPartitions = 4
+
 func startTestKafka(ctx context.Context) (*testBroker, error) {
-	k, err := brokers.StartKafka(ctx, brokers.KafkaConfig{Own: true})
+	k, err := brokers.StartKafka(ctx, brokers.KafkaConfig{})
 	if err != nil {
 		return nil, err
 	}
-	// Few partitions: scenarios with 50 streams would otherwise make 400.
-	return &testBroker{url: fmt.Sprintf("%s?partitions=%d", k.URL, testPartitions), stop: k.Stop, control: conformance.Control{
-		Restart:  k.Restart,
-		Kill:     func(context.Context) error { return k.Kill9() },
-		Start:    k.Restart,
-		Stop:     func(context.Context) error { return k.Pause() },
-		Continue: func(context.Context) error { return k.Resume() },
-	}}, nil
+	b := controlled(fmt.Sprintf("%s?partitions=%d", k.URL, testPartitions), &k.Broker, k.Wipe)
+	b.takeover = kafkaTakeover
+	return b, nil
 }
 
-// testPartitions of a stream on the suite's own Kafka.
-const testPartitions = 4
+// kafkaTakeover is Kafka's session, by which it finds out that a member is dead, and 2 s.
+const kafkaTakeover = 8 * time.Second
+
+// controlled hands a broker's verbs to the suite, unless it runs elsewhere and is somebody's.
+func controlled(url string, b *brokers.Broker, wipe func(context.Context) error) *testBroker {
+	t := &testBroker{url: url, stop: b.Stop}
+	if b.Controllable() {
+		t.control = conformance.Control{
+			Wipe:       wipe,
+			Restart:    b.Restart,
+			Kill:       func(context.Context) error { return b.Kill9() },
+			Start:      b.Start,
+			StartEmpty: b.StartEmpty,
+			Stop:       func(context.Context) error { return b.Pause() },
+			Continue:   func(context.Context) error { return b.Resume() },
+		}
+	}
+	return t
+}
