@@ -6,17 +6,12 @@ import (
 	"github.com/streamerson/streamerson/rpc"
 )
 
-// stormLease is the lease of workers that come and go under load, before Harness.Slow: a machine that is busy with starting
-// processes may hold up a renewal for longer than systemLease.
-const stormLease = 3 * time.Second
-
 // Rule: while calls and one-way messages go on, ten workers join and leave a group of one that stays, within 30 s. No call and
 // no message fails, each worker that is asked to leave ends with status 0, and nothing is lost. Where
 // Stored isn't claimed, what is on its way to a worker that leaves may be lost.
 func rebalanceStorm(s *system) {
 	const changes, every = 10, 500 * time.Millisecond
-	lease := func(c *childConfig) { c.Worker.Lease = s.d(stormLease) }
-	s.start(roleWorker, lease)
+	s.start(roleWorker, nil)
 	c, _ := s.client(nil)
 	l := s.startLoad(c, 8, 6*patience)
 	var extra []*member
@@ -27,7 +22,7 @@ func rebalanceStorm(s *system) {
 			extra = extra[1:]
 			continue
 		}
-		extra = append(extra, s.start(roleWorker, lease))
+		extra = append(extra, s.start(roleWorker, nil))
 	}
 	for _, m := range extra {
 		s.leaves(m)
@@ -97,9 +92,7 @@ func (s *system) allAnswered(m *member) {
 // Rule: two workers and two processes with clients, which call all the time, are replaced by new ones, one after the other
 // (the new one first, then SIGTERM to the old one). No call fails, and all end with status 0.
 func rollingRestart(s *system) {
-	worker := func() *member {
-		return s.start(roleWorker, func(c *childConfig) { c.Worker.Lease = s.d(stormLease) })
-	}
+	worker := func() *member { return s.start(roleWorker, nil) }
 	caller := func() *member {
 		return s.start(roleCaller, func(c *childConfig) {
 			c.Caller.Calls, c.Caller.Steady, c.Caller.Function, c.Caller.Takes = 4, true, fnEffect, 5

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/streamerson/streamerson/rpc"
@@ -28,9 +29,10 @@ func (s *system) holder(name string, members ...*member) (at, other *member) {
 
 // twoWorkers starts two and returns when both have handled requests: where a group shares out parts of its streams, that has been
 // done then, and goes on undisturbed.
-func (s *system) twoWorkers(c *rpc.Client) (a, b *member) {
+func (s *system) twoWorkers(c *rpc.Client, lease time.Duration) (a, b *member) {
 	s.Helper()
-	a, b = s.start(roleWorker, nil), s.start(roleWorker, nil)
+	change := func(c *childConfig) { c.Worker.Lease = s.d(lease) }
+	a, b = s.start(roleWorker, change), s.start(roleWorker, change)
 	rounds := 0
 	s.until(4*patience, "both workers to serve", func() bool {
 		var all []<-chan answer
@@ -57,7 +59,7 @@ const notStored = "Stored isn't claimed: a request ends with the worker that hol
 // the same time, and a call fails within 1 s. A transport that doesn't claim Stored lets the call end at its deadline.
 func workerKilled(s *system) {
 	c, _ := s.client(nil)
-	a, b := s.twoWorkers(c)
+	a, b := s.twoWorkers(c, systemLease)
 	timeout := patience
 	if s.caps.Stored {
 		timeout += s.takeoverBound()
@@ -97,7 +99,7 @@ func workerKilled(s *system) {
 // and no others.
 func oneWayOutlivesWorker(s *system) {
 	c, _ := s.client(nil)
-	a, b := s.twoWorkers(c)
+	a, b := s.twoWorkers(c, systemLease)
 	const n, takes = 20, patience / 4
 	for i := range n {
 		if err := s.send(c, s.request(fnEffect, "m"+itoa(i)+" "+s.millis(takes), 0)); err != nil {
@@ -124,7 +126,7 @@ func oneWayOutlivesWorker(s *system) {
 // another worker: the stopped one answers when it goes on.
 func workerStopped(s *system) {
 	c, seen := s.client(nil)
-	a, b := s.twoWorkers(c)
+	a, b := s.twoWorkers(c, systemLease)
 	called := s.later(c, s.request(fnStall, "x "+s.millis(patience/5), 2*patience+s.takeoverBound()))
 	at, other := s.holder("x", a, b)
 	at.halt()
@@ -155,13 +157,14 @@ func workerStopped(s *system) {
 	}
 }
 
-// Rule: handlers that take three times as long as a silent worker keeps its requests (its lease; Harness.Takeover without its 2 s)
+// Rule: handlers that take three times as long as a silent worker keeps its requests (its lease of 2 s; or Harness.Takeover without its 2 s)
 // run once each, with two workers to compete for them.
 func longHandler(s *system) {
 	s.once = true
 	c, _ := s.client(nil)
-	s.twoWorkers(c)
-	takes := 3 * (s.takeoverBound() - 2*time.Second)
+	const lease = 2 * systemLease
+	s.twoWorkers(c, lease)
+	takes := 3 * max(lease, s.takeoverBound()-2*time.Second)
 	if s.h.Short {
 		takes /= 2
 	}
@@ -180,20 +183,23 @@ func longHandler(s *system) {
 	}
 }
 
-// Rule: a worker that gets SIGTERM while it handles 8 calls answers them all and ends with status 0; each ran once; calls that
-// are made meanwhile are answered by the other worker.
+// Rule: of two workers that handle 8 calls one gets SIGTERM. It answers what it has and ends with status 0; calls that are made
+// meanwhile are answered as well; each ran once.
 func workerDrains(s *system) {
 	s.once = true
-	first := s.start(roleWorker, nil)
 	c, _ := s.client(nil)
+	first, second := s.twoWorkers(c, steadyLease)
 	var all []<-chan answer
 	for i := range 8 {
 		all = append(all, s.later(c, s.request(fnEffect, "old"+itoa(i)+" "+s.millis(patience/4), 4*patience)))
 	}
 	s.until(patience, "all to begin", func() bool { begun, _ := s.ledger.totals(); return begun == 8 })
-	status := make(chan int, 1)
-	go func() { status <- first.terminate(4 * patience) }()
-	s.start(roleWorker, nil)
+	if first.begun.sum("old") < second.begun.sum("old") {
+		first = second
+	}
+	if err := first.proc.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		s.Fatalf("SIGTERM to %s: %v", first.name, err)
+	}
 	for i := range 8 {
 		all = append(all, s.later(c, s.request(fnEffect, "new"+itoa(i), 4*patience)))
 	}
@@ -202,8 +208,8 @@ func workerDrains(s *system) {
 			s.Errorf("call %d: %+v", i, got)
 		}
 	}
-	if got := <-status; got != 0 {
-		s.Errorf("the worker ended with status %d", got)
+	if status := first.status(4 * patience); status != 0 {
+		s.Errorf("the worker ended with status %d", status)
 	}
 	s.drained()
 	if bad := s.ledger.repeated(); len(bad) > 0 {
@@ -220,7 +226,7 @@ func crashPoison(s *system) {
 		attempts = 3
 	}
 	supervise := func() *member {
-		return s.launch(roleWorker, func(c *childConfig) { c.Worker.Lease, c.Worker.MaxAttempts = s.d(systemLease/3), attempts })
+		return s.launch(roleWorker, func(c *childConfig) { c.Worker.Lease, c.Worker.MaxAttempts = s.d(systemLease), attempts })
 	}
 	c, _ := s.client(func(cfg *rpc.ClientConfig) { cfg.NoWorkerWait = s.d(2 * patience) })
 	current := supervise()

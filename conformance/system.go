@@ -14,9 +14,12 @@ import (
 	"github.com/streamerson/streamerson/transport"
 )
 
-// systemLease is the lease of the workers in scenarios of whole systems, before Harness.Slow: the shortest that a machine with
-// other work keeps renewing.
-const systemLease = time.Second
+// The leases of workers, before Harness.Slow. steadyLease is the usual one: a machine with other work may hold up a renewal for
+// longer than a second. systemLease is where a scenario waits for a lease's end, and a lease that ends early spoils nothing.
+const (
+	steadyLease = 3 * time.Second
+	systemLease = time.Second
+)
 
 // deadGroup reads the dead letter streams.
 const deadGroup = "dead-readers"
