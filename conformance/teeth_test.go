@@ -92,7 +92,7 @@ func teeth(t *testing.T) []tooth {
 		{"group at $", "publish-before-group", 0.3, func(d *broken) { d.ensure = groupAtEnd }},
 		{"no acks required", "accepted-outlives-publisher", 0.1, needsNoAcks},
 		{"calls every message accepted", "lane-gone", 0.3, func(d *broken) { d.publish = claimsAccepted }},
-		{"keeps the caller's bodies", "roundtrip", 0.3, func(d *broken) { d.publish = publishesLater }},
+		{"keeps the caller's bodies", "roundtrip", 0.3, keepsBodies},
 		{"never claims", "lease-expiry", 0.3, func(d *broken) { d.receive = neverClaims }},
 		{"ignores lease", "extend-keeps", 0.3, func(d *broken) { d.lease = 10 * time.Millisecond }},
 		{"forgets attempts", "release-attempts", 0.3, func(d *broken) { d.receive = forgetsAttempts }},
