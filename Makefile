@@ -1,6 +1,6 @@
-# make help says what there is. Needed: Go (the version in go.mod) and make. Targets that need a Redis, or the C compiler that
-# Go's race detector needs, install Debian's package when it is missing (apt-get, with sudo if not root). Nothing else is
-# installed outside this folder.
+# make help says what there is. Needed: Go (the version in go.mod) and make. Targets that need a Redis, a Kafka (Java and Maven), or
+# the C compiler that Go's race detector needs, install Debian's package when it is missing (apt-get, with sudo if not root).
+# Nothing else is installed outside this folder, but for Maven's own cache.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -8,7 +8,7 @@ SHELL := /bin/bash
 BIN            := bin/streamerson
 GOLANGCI       := v2.15.0
 GOLANGCI_BIN   := bin/golangci-lint-$(GOLANGCI)
-# BROKER of make run: nats (a nats-server inside the program), nats+core, mem or redis. ONCE=1: it ends after its requests.
+# BROKER of make run: nats (a nats-server inside the program), nats+core, mem, redis or kafka. ONCE=1: it ends after its requests.
 BROKER         ?= nats
 ONCE           ?=
 # FUZZTIME is for each fuzz test.
@@ -27,20 +27,15 @@ build: ## Build bin/streamerson.
 	go build -trimpath -ldflags '-X main.buildVersion=$(VERSION)' -o $(BIN) ./cmd/streamerson
 
 .PHONY: run
-run: build $(if $(filter redis,$(BROKER)),redis-server) ## Start a gateway and two workers, send a request to each route. BROKER=nats|nats+core|mem|redis, ONCE=1 to end then.
+run: build $(addsuffix -server,$(filter redis kafka,$(BROKER))) ## Start a gateway and two workers, send a request to each route. BROKER=nats|nats+core|mem|redis|kafka, ONCE=1 to end then.
 	@$(BIN) demo --broker $(BROKER) $(if $(ONCE),--once)
 
 .PHONY: test
-test: redis-server c-compiler fmt vet lint ## Check format and style, then run all tests with the race detector.
+test: redis-server kafka-server c-compiler fmt vet lint ## Check format and style, then run all tests with the race detector.
 	go test -race -timeout $(TESTTIMEOUT) ./...
 
-.PHONY: test-kafka
-test-kafka: ## Run the Kafka driver's tests on a real Kafka: not part of test yet. Installs Java, Maven and Kafka's jars when missing.
-	scripts/install-kafka.sh
-	go test -race -tags kafka -timeout $(TESTTIMEOUT) ./transport/kafka
-
 .PHONY: test-quick
-test-quick: redis-server ## Run all tests without the race detector and the linters.
+test-quick: redis-server kafka-server ## Run all tests without the race detector and the linters.
 	go test -timeout $(TESTTIMEOUT) ./...
 
 .PHONY: fmt
@@ -104,6 +99,11 @@ clean: ## Remove what was built.
 .PHONY: redis-server
 redis-server:
 	@[ -n "$${STREAMERSON_REDIS_SERVER:-}" ] || scripts/install-debian.sh redis-server:redis-server
+
+# Java and Maven from Debian when missing, Kafka's jars into .cache.
+.PHONY: kafka-server
+kafka-server:
+	@scripts/install-kafka.sh
 
 .PHONY: c-compiler
 c-compiler:

@@ -41,7 +41,7 @@ func TestBadInput(t *testing.T) {
 		{"missing TLS file", nil, []string{"gateway", "-c", noTLS, "--transport", open.URL}, exitConfig,
 			noTLS + ":2:15: gateway.tls.cert: " + filepath.Join(dir, "no.crt") + " can't be read: there is no such file; correct the path or create the file\n" +
 				noTLS + ":2:28: gateway.tls.key: " + filepath.Join(dir, "no.key") + " can't be read: there is no such file; correct the path or create the file"},
-		{"unknown transport", nil, []string{"gateway", "-c", good, "--transport", "kafak://h"}, exitConfig, `--transport: transport.url: transport "kafak" is not known; known are mem, nats, nats+core, nats+core+tls, nats+tls, redis, redis+cluster, redis+sentinel, rediss, rediss+cluster, rediss+sentinel`},
+		{"unknown transport", nil, []string{"gateway", "-c", good, "--transport", "kafak://h"}, exitConfig, `--transport: transport.url: transport "kafak" is not known; known are kafka, kafkas, mem, nats, nats+core, nats+core+tls, nats+tls, redis, redis+cluster, redis+sentinel, rediss, rediss+cluster, rediss+sentinel`},
 		{"wrong password", []string{"STREAMERSON_TRANSPORT_URL=" + wrongPassword}, []string{"gateway", "-c", good}, exitBroker, "streamerson: redis://:REDACTED@" + locked.Addr + "/0 (transport.url from STREAMERSON_TRANSPORT_URL): open: unauthenticated: …"},
 		{"no broker there", nil, []string{"gateway", "-c", good, "--transport", "redis://127.0.0.1:1"}, exitBroker, "streamerson: redis://127.0.0.1:1 (transport.url from --transport): open: unavailable: …connection refused"},
 		{"port in use", nil, []string{"gateway", "-c", good, "--transport", open.URL, "--listen", busy}, exitAddress, "…" + busy + "…in use…"},
@@ -54,7 +54,7 @@ func TestBadInput(t *testing.T) {
 		{"nobody serves the stream", nil, []string{"call", "nobody", "b", "--transport", open.URL}, exitCall + 14, "streamerson: rpc: unavailable: no live worker serves stream nobody"},
 		{"dlq without ids", nil, []string{"dlq", "rm", "posts", "--transport", open.URL}, exitUsage, "streamerson: name the dead letters by their ids, or all of them with --all; streamerson dlq ls posts lists them"},
 		{"dlq of an unknown id", nil, []string{"dlq", "show", "posts", "1-1", "--transport", open.URL}, exitFailed, "streamerson: there is no dead letter 1-1 on posts.dead"},
-		{"demo with an unknown broker", nil, []string{"demo", "--broker", "rabbit"}, exitUsage, `streamerson: --broker "rabbit" is not known; use one of mem, nats, nats+core, redis`},
+		{"demo with an unknown broker", nil, []string{"demo", "--broker", "rabbit"}, exitUsage, `streamerson: --broker "rabbit" is not known; use one of kafka, mem, nats, nats+core, redis`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

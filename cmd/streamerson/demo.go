@@ -26,6 +26,8 @@ const (
 	demoWorkers = 2
 	// demoReadyTimeout bounds the start of broker, workers and gateway.
 	demoReadyTimeout = 30 * time.Second
+	// demoFetchTimeout is what it is for a broker whose jars may have to be fetched first.
+	demoFetchTimeout = 5 * time.Minute
 )
 
 func demoCommand() *cobra.Command {
@@ -38,8 +40,9 @@ func demoCommand() *cobra.Command {
 where its time went. Then the gateway stays up until Ctrl-C.
 
 --broker nats (the default) has a nats-server inside this process; nats+core is the same without JetStream. --broker redis starts a
-redis-server of its own, which must be installed. With all of them gateway and workers are processes of their own, and more
-workers can join at the URL that is printed. --broker mem runs all in this process.`,
+redis-server of its own, which must be installed; --broker kafka a Kafka, for which Java 17 and Maven must be, and which is fetched
+the first time. With all of them gateway and workers are processes of their own, and more workers can join at the URL that is
+printed. --broker mem runs all in this process.`,
 		Example: "  streamerson demo\n  streamerson demo --broker redis --once",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -63,7 +66,7 @@ type demo struct {
 
 // startDemo are the ways to start a demo, by the broker's name.
 var startDemo = map[string]func(ctx context.Context, cmd *cobra.Command, cfg *config.Config) (*demo, error){
-	"mem": startMemDemo, "redis": startRedisDemo,
+	"mem": startMemDemo, "redis": startRedisDemo, "kafka": startKafkaDemo,
 	"nats": startNATSDemo, "nats+core": startNATSCoreDemo,
 }
 
@@ -94,7 +97,11 @@ func runDemo(cmd *cobra.Command, broker string, once bool) error {
 		return err
 	}
 	ctx, out := cmd.Context(), cmd.OutOrStdout()
-	startCtx, cancel := context.WithTimeout(ctx, demoReadyTimeout)
+	limit := demoReadyTimeout
+	if broker == "kafka" {
+		limit = demoFetchTimeout
+	}
+	startCtx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	d, err := start(startCtx, cmd, cfg)
 	if err != nil {

@@ -58,6 +58,16 @@ func startNATSCoreDemo(ctx context.Context, cmd *cobra.Command, cfg *config.Conf
 	return startProcesses(ctx, cfg, cmd.ErrOrStderr(), b)
 }
 
+// startKafkaDemo starts a Kafka of its own; the first time on a machine its jars are fetched.
+func startKafkaDemo(ctx context.Context, cmd *cobra.Command, cfg *config.Config) (*demo, error) {
+	kafka, err := brokers.StartKafka(ctx, brokers.KafkaConfig{})
+	if err != nil {
+		return nil, err
+	}
+	about := fmt.Sprintf("Kafka at %s (process %d)", kafka.Addr, kafka.Pid)
+	return startProcesses(ctx, cfg, cmd.ErrOrStderr(), demoBroker{kafka.URL, about, kafka.Stop})
+}
+
 // startProcesses starts a gateway and two workers on a broker.
 func startProcesses(ctx context.Context, cfg *config.Config, logTo io.Writer, broker demoBroker) (d *demo, err error) {
 	var children []*child

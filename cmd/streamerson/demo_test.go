@@ -33,7 +33,7 @@ func TestDemoCoversEveryRoute(t *testing.T) {
 
 // TestDemo: `make run ONCE=1` with each BROKER.
 func TestDemo(t *testing.T) {
-	for _, broker := range []string{"mem", "nats", "nats+core", "redis"} {
+	for _, broker := range []string{"mem", "nats", "nats+core", "redis", "kafka"} {
 		t.Run(broker, func(t *testing.T) {
 			r := streamerson(t, "demo", "--once", "--broker", broker, "--listen", freeAddr(t))
 			if r.code != 0 {
@@ -45,7 +45,7 @@ func TestDemo(t *testing.T) {
 				}
 			}
 			about := map[string]string{
-				"mem": "in its memory", "nats": "at nats://127.0.0.1:", "nats+core": "at nats+core://127.0.0.1:", "redis": "Redis at 127.0.0.1:",
+				"mem": "in its memory", "nats": "at nats://127.0.0.1:", "nats+core": "at nats+core://127.0.0.1:", "redis": "Redis at 127.0.0.1:", "kafka": "Kafka at 127.0.0.1:",
 			}[broker]
 			if !strings.Contains(r.stdout, about) {
 				t.Errorf("the output does not say what was started:\n%s", r.stdout)

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/streamerson/streamerson/transport"
+	"github.com/streamerson/streamerson/transport/kafka"
 	"github.com/streamerson/streamerson/transport/mem"
 	"github.com/streamerson/streamerson/transport/nats"
 	"github.com/streamerson/streamerson/transport/redis"
@@ -13,6 +14,9 @@ import (
 // more here.
 var registerDrivers = sync.OnceFunc(func() {
 	transport.Default.Register("mem", mem.Open)
+	for _, scheme := range kafka.Schemes {
+		transport.Default.Register(scheme, kafka.Open)
+	}
 	for _, scheme := range redis.Schemes {
 		transport.Default.Register(scheme, redis.Open)
 	}

@@ -23,6 +23,8 @@ var kafkaLimits = startLimits{start: 60 * time.Second, stop: 15 * time.Second, t
 // KafkaConfig says what kind of broker to start: one KRaft process that is broker and controller. The zero value has no
 // password.
 type KafkaConfig struct {
+	// Version such as "4.1.1"; "" is EnvKafkaVersion or KafkaNewest. A container has the version of its image.
+	Version string
 	// User and Password, if set, make the broker demand SASL (PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512).
 	User, Password string
 	// PEM, if set, is a file with a private key and its certificate: there is a listener with TLS then, besides the one without.
@@ -31,6 +33,8 @@ type KafkaConfig struct {
 	Own bool
 	// Launcher starts the broker when EnvFrom is container; package brokerstest sets it.
 	Launcher Launcher
+	// Optimized lets the JVM use its optimizing compiler: for measurements. Without it a broker starts with a third less CPU.
+	Optimized bool
 	// Properties are further lines of server.properties, such as "num.partitions=3".
 	Properties []string
 }
@@ -63,7 +67,7 @@ func StartKafka(ctx context.Context, cfg KafkaConfig) (*Kafka, error) {
 		if java, err = kafkaJava(); err != nil {
 			return nil, err
 		}
-		if jars, err = InstallKafka(ctx); err != nil {
+		if jars, err = InstallKafka(ctx, cfg.Version); err != nil {
 			return nil, err
 		}
 	}
@@ -111,14 +115,14 @@ func (k *Kafka) local(java, jars string) error {
 		if _, err := os.Stat(filepath.Join(dir, "data", "meta.properties")); err == nil {
 			return nil
 		}
-		cmd := exec.CommandContext(ctx, java, append(kafkaJVM("-Xmx128m", jars), kafkaFormat(k.cfg, properties)...)...)
+		cmd := exec.CommandContext(ctx, java, append(kafkaJVM(k.cfg, "-Xmx128m", jars), kafkaFormat(k.cfg, properties)...)...)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("brokers: formatting Kafka's storage: %w; it says:\n%s", err, out)
 		}
 		return nil
 	}
 	p.command = func() *exec.Cmd {
-		cmd := exec.Command(java, append(kafkaJVM("-Xmx512m", jars), "kafka.Kafka", properties)...)
+		cmd := exec.Command(java, append(kafkaJVM(k.cfg, "-Xmx512m", jars), "kafka.Kafka", properties)...)
 		cmd.Dir = dir
 		return cmd
 	}
@@ -144,8 +148,8 @@ func (k *Kafka) container() error {
 	}
 	files := map[string][]byte{
 		kafkaBoxProperties: []byte(kafkaProperties(k.cfg, "0.0.0.0", "/data/kafka", kafkaBoxPEM, k.ports)),
-		kafkaBoxScript: []byte("set -e\n[ -e /data/kafka/meta.properties ] || " + shellLine("java", kafkaJVM("-Xmx128m", kafkaBoxJars), kafkaFormat(k.cfg, kafkaBoxProperties)) +
-			"exec " + shellLine("java", kafkaJVM("-Xmx512m", kafkaBoxJars), []string{"kafka.Kafka", kafkaBoxProperties})),
+		kafkaBoxScript: []byte("set -e\n[ -e /data/kafka/meta.properties ] || " + shellLine("java", kafkaJVM(k.cfg, "-Xmx128m", kafkaBoxJars), kafkaFormat(k.cfg, kafkaBoxProperties)) +
+			"exec " + shellLine("java", kafkaJVM(k.cfg, "-Xmx512m", kafkaBoxJars), []string{"kafka.Kafka", kafkaBoxProperties})),
 	}
 	ports := k.ports[:2] // the controller's stays inside
 	if k.cfg.PEM != "" {
@@ -181,6 +185,10 @@ func kafkaFormat(cfg KafkaConfig, properties string) []string {
 	return args
 }
 
-func kafkaJVM(heap, jars string) []string {
-	return []string{heap, "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Djava.awt.headless=true", "-cp", jars + "/*"}
+func kafkaJVM(cfg KafkaConfig, heap, jars string) []string {
+	args := []string{heap, "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Djava.awt.headless=true", "-cp", jars + "/*"}
+	if !cfg.Optimized {
+		args = append([]string{"-XX:TieredStopAtLevel=1"}, args...)
+	}
+	return args
 }

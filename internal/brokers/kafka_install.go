@@ -8,13 +8,36 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 )
 
 // EnvKafkaJars is a folder with Kafka's jars (the libs folder of a Kafka distribution); without it they are fetched.
-const EnvKafkaJars = "STREAMERSON_KAFKA_JARS"
+// EnvKafkaVersion names the version to fetch and start where KafkaConfig.Version doesn't.
+const (
+	EnvKafkaJars    = "STREAMERSON_KAFKA_JARS"
+	EnvKafkaVersion = "STREAMERSON_KAFKA_VERSION"
+)
 
-// kafkaVersion is the one that kafka-pom.xml names.
-const kafkaVersion = "4.3.1"
+// KafkaNewest and KafkaOldest are the versions that the driver is tested with; the newest is the default, as in kafka-pom.xml.
+const (
+	KafkaNewest = "4.3.1"
+	KafkaOldest = "4.1.1"
+)
+
+var versionForm = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+$`)
+
+func kafkaVersion(version string) (string, error) {
+	if version == "" {
+		version = os.Getenv(EnvKafkaVersion)
+	}
+	if version == "" {
+		version = KafkaNewest
+	}
+	if !versionForm.MatchString(version) {
+		return "", fmt.Errorf("brokers: Kafka version %q (KafkaConfig.Version or %s) doesn't look like %s", version, EnvKafkaVersion, KafkaNewest)
+	}
+	return version, nil
+}
 
 //go:embed kafka-pom.xml
 var kafkaPOM []byte
@@ -55,9 +78,14 @@ func kafkaCache() (string, error) {
 	return filepath.Join(user, "streamerson"), err
 }
 
-// InstallKafka returns a folder with Kafka's jars, which it fetches by Maven when they are not there yet: about 90 files and
-// 54 MB, 10 s. Processes that do so at once don't disturb each other.
-func InstallKafka(ctx context.Context) (string, error) {
+// InstallKafka returns a folder with the jars of a version of Kafka ("" is EnvKafkaVersion or KafkaNewest), which it fetches by
+// Maven when they are not there yet: about 90 files and 54 MB, 10 s. Processes that do so at once don't disturb each other.
+// EnvKafkaJars overrides the version.
+func InstallKafka(ctx context.Context, version string) (string, error) {
+	version, err := kafkaVersion(version)
+	if err != nil {
+		return "", err
+	}
 	if dir := os.Getenv(EnvKafkaJars); dir != "" {
 		if found, _ := filepath.Glob(filepath.Join(dir, "kafka-clients-*.jar")); len(found) == 0 {
 			return "", fmt.Errorf("brokers: %s: %s holds no kafka-clients-*.jar; it has to be the libs folder of a Kafka", EnvKafkaJars, dir)
@@ -68,13 +96,13 @@ func InstallKafka(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(cache, "kafka-"+kafkaVersion)
+	dir := filepath.Join(cache, "kafka-"+version)
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
 	mvn, err := exec.LookPath("mvn")
 	if err != nil {
-		return "", fmt.Errorf("brokers: mvn is not in PATH, and Kafka %s has to be fetched: run `apt-get install maven`, or set %s to the libs folder of a Kafka, or %s to one that runs", kafkaVersion, EnvKafkaJars, EnvKafkaURL)
+		return "", fmt.Errorf("brokers: mvn is not in PATH, and Kafka %s has to be fetched: run `apt-get install maven`, or set %s to the libs folder of a Kafka, or %s to one that runs", version, EnvKafkaJars, EnvKafkaURL)
 	}
 	if err := os.MkdirAll(cache, 0o750); err != nil {
 		return "", err
@@ -88,9 +116,9 @@ func InstallKafka(ctx context.Context) (string, error) {
 	if err := os.WriteFile(pom, kafkaPOM, 0o600); err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, mvn, "-q", "-B", "-f", pom, mavenCopy, "-DincludeScope=runtime", "-DoutputDirectory="+jars) //nolint:gosec // mvn, with our own arguments
+	cmd := exec.CommandContext(ctx, mvn, "-q", "-B", "-f", pom, mavenCopy, "-Dkafka.version="+version, "-DincludeScope=runtime", "-DoutputDirectory="+jars) //nolint:gosec // mvn, with our own arguments
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("brokers: fetching Kafka %s by Maven: %w; it says:\n%s", kafkaVersion, err, out[max(0, len(out)-1500):])
+		return "", fmt.Errorf("brokers: fetching Kafka %s by Maven: %w; it says:\n%s", version, err, out[max(0, len(out)-1500):])
 	}
 	if err := os.Rename(jars, dir); err != nil && !errors.Is(err, os.ErrExist) {
 		// Another process was faster, unless the folder isn't there.

@@ -20,7 +20,7 @@ func TestKafkaMissingJavaSaysWhatToInstall(t *testing.T) {
 
 func TestKafkaJarsThatAreNone(t *testing.T) {
 	t.Setenv(brokers.EnvKafkaJars, t.TempDir())
-	_, err := brokers.InstallKafka(t.Context())
+	_, err := brokers.InstallKafka(t.Context(), "")
 	if err == nil || !strings.Contains(err.Error(), brokers.EnvKafkaJars) {
 		t.Fatalf("got %v", err)
 	}

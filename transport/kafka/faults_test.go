@@ -1,5 +1,3 @@
-//go:build kafka
-
 package kafka
 
 import (
@@ -311,5 +309,32 @@ func TestLanesOfTheDeadAreReaped(t *testing.T) {
 	watcher.Publish(t.Context(), []transport.Message{{Stream: dead.Address(), Lane: true}, {Stream: live.Address(), Lane: true}}, r)
 	if !transport.IsCode(r[0].Err, transport.CodeNotFound) || r[1].Err != nil {
 		t.Errorf("dead owner: %v; live owner: %v", r[0].Err, r[1].Err)
+	}
+}
+
+// A member that has nothing to commit learns of a rebalance by its beat alone. The client library's form of the answer once hid
+// that: the first kept all partitions, and went on with them after the group had thrown it out.
+func TestIdleGroupShares(t *testing.T) {
+	d1, d2 := open(t, transport.Options{}), open(t, transport.Options{})
+	s := newStream(t, d1)
+	owned := func(d *Driver) int {
+		d.mu.RLock()
+		defer d.mu.RUnlock()
+		if m := d.members[groupID(group, s)]; m != nil {
+			return len(m.owned())
+		}
+		return 0
+	}
+	for i, d := range []*Driver{d1, d2} {
+		c := join(t, d)
+		ctx := within(t, 100*time.Millisecond)
+		if _, err := c.Receive(ctx, 1, []transport.Credit{{Stream: s}}); err == nil || ctx.Err() == nil {
+			t.Fatalf("receive: %v", err)
+		}
+		for deadline := time.Now().Add(20 * time.Second); owned(d) != 8/(i+1) || owned(d1) != 8/(i+1); time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("with %d members of an idle group they own %d and %d of 8 partitions", i+1, owned(d1), owned(d2))
+			}
+		}
 	}
 }

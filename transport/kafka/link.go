@@ -17,7 +17,8 @@ import (
 )
 
 // newestVersions caps what the client library would speak: its newer forms of these requests differ from what brokers expect,
-// or need fields that it can't set.
+// or need fields that it can't set. In Heartbeat and LeaveGroup it has the error code and the throttle time of the answer, which
+// came with version 1, the wrong way round: it would read every refusal as "fine".
 var newestVersions = map[protocol.ApiKey]int16{
 	protocol.JoinGroup: 4, protocol.SyncGroup: 2, protocol.Heartbeat: 0, protocol.LeaveGroup: 0, protocol.OffsetCommit: 6,
 	protocol.CreateTopics: 4, protocol.DescribeGroups: 4,

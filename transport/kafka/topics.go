@@ -12,6 +12,7 @@ import (
 	"github.com/segmentio/kafka-go/protocol/createtopics"
 	"github.com/segmentio/kafka-go/protocol/deletetopics"
 	"github.com/segmentio/kafka-go/protocol/offsetcommit"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/streamerson/streamerson/transport"
 )
@@ -31,6 +32,9 @@ func groupID(group, stream string) string { return "streamerson:" + group + ":" 
 
 // leadLimit bounds how long Ensure waits for a new topic's leaders, besides its context.
 const leadLimit = 30 * time.Second
+
+// ensureAtOnce bounds how many groups are made at once, each on a connection.
+const ensureAtOnce = 4
 
 // slack is what a record batch adds to the body: its header, keys, and the batch's own.
 const slack = 64 << 10
@@ -225,14 +229,20 @@ func (d *Driver) ensure(ctx context.Context, specs []transport.StreamSpec) error
 	for _, s := range created {
 		d.event(transport.Event{Kind: transport.EventRecreated, Stream: s, N: 1})
 	}
+	// Each is three round trips; a process with many streams does not do them one after the other.
+	var groups errgroup.Group
+	groups.SetLimit(ensureAtOnce)
 	for _, s := range specs {
 		for _, g := range s.Groups {
-			if err := d.ensureGroup(ctx, g, s.Stream); err != nil {
-				return opError("ensure", s.Stream, err)
-			}
+			groups.Go(func() error {
+				if err := d.ensureGroup(ctx, g, s.Stream); err != nil {
+					return opError("ensure", s.Stream, err)
+				}
+				return nil
+			})
 		}
 	}
-	return nil
+	return groups.Wait()
 }
 
 // ensureGroup commits offset 0 for partitions that have no offset yet. While the group has members Kafka refuses that, and
