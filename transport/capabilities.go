@@ -26,6 +26,8 @@ type Capabilities struct {
 	Extend, Release, ReleaseDelay bool
 	// Dedup: two messages with one DedupID are stored once, so Unknown outcomes are retried.
 	Dedup bool
+	// OrderedInPublish: messages of one Publish reach the group in the order of the slice. Without it only a Key keeps order.
+	OrderedInPublish bool
 	// OrderedByKey: messages with one Key reach the group in order.
 	OrderedByKey bool
 	// BrokerTime: Delivery.Age is set.

@@ -19,7 +19,7 @@ type Driver interface {
 	// itself. It blocks for one or two broker round trips. The driver does not keep the slice.
 	Ensure(ctx context.Context, specs []StreamSpec) error
 
-	// Publish hands msgs to the broker, in order within a stream, and sets results[i] for each msgs[i]; both slices have
+	// Publish hands msgs to the broker, in order within a stream (where OrderedInPublish), and sets results[i] for each msgs[i]; both slices have
 	// the same length. It blocks until every outcome is known or has become OutcomeUnknown, at the latest when ctx ends. It
 	// never retries a message whose outcome is unknown, unless Capabilities.Dedup. Message bodies may be reused by the
 	// caller once it returns; the driver keeps neither slice. Calls at once are allowed, but order is kept only inside one.

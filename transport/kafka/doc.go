@@ -39,8 +39,9 @@
 // again. A process that is killed within 50 ms of a delivery may leave that attempt uncounted, except for the first deliveries
 // after it got the partition.
 //
-// Messages with a key go to the partition that its FNV-1a hash names, in order. Without a key, those of one Publish go to one
-// partition and keep their order, and the next Publish uses the next partition.
+// Messages with a key go to the partition that its FNV-1a hash names, in order. Those without are dealt out: a Publish uses one
+// partition for each 8 of them, and the next Publish goes on with the next. So only a key keeps order (OrderedInPublish isn't
+// claimed), and what many callers ask for at one moment doesn't all land with one worker.
 //
 // Publishing asks for acks=all. With one copy that survives the broker's process, not a power cut: Kafka doesn't sync to disk
 // before it answers. With three copies and min.insync.replicas=2 it is Quorum; Open looks at the broker's defaults.

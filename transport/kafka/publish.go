@@ -16,6 +16,10 @@ import (
 const (
 	// batchBytes bounds the bodies of one record batch that has more than one.
 	batchBytes = 1 << 20
+	// spreadEvery is how many messages without a key there are at least in one Publish for each further partition that it uses. A
+	// Publish holds what many callers asked for meanwhile: in one partition it would all be one worker's. Each partition costs the
+	// broker about as much as ten messages.
+	spreadEvery = 8
 	// routeTries bounds how often a message is sent again that a broker refused because it doesn't lead the partition: such a
 	// refusal is certain, and a topic's leader learns of it some milliseconds after the topic was made.
 	routeTries = 8
@@ -80,7 +84,7 @@ func (d *Driver) plan(ctx context.Context, op string, msgs []transport.Message, 
 	place := map[target]*batch{}
 	level := map[target]int{}
 	bytes := map[target]int{}
-	sticky := map[string]int32{}
+	spreads := d.spreads(msgs, topics)
 	for i := range msgs {
 		topic := topics[i]
 		if topic == "" {
@@ -95,7 +99,7 @@ func (d *Driver) plan(ctx context.Context, op string, msgs []transport.Message, 
 			}
 			continue
 		}
-		t := target{topic, d.partition(&msgs[i], topic, len(leaders), sticky)}
+		t := target{topic, d.partition(&msgs[i], len(leaders), spreads[topic])}
 		if place[t] != nil && bytes[t]+len(msgs[i].Body) > batchBytes {
 			place[t], bytes[t] = nil, 0
 			level[t]++
@@ -113,20 +117,42 @@ func (d *Driver) plan(ctx context.Context, op string, msgs []transport.Message, 
 	return rounds
 }
 
-// partition hashes the key. Without one, all messages of a Publish for one topic go to one partition, which keeps their order,
-// and the next Publish goes to the next.
-func (d *Driver) partition(m *transport.Message, topic string, n int, sticky map[string]int32) int32 {
+// spread deals the messages of one Publish that have no key out over a topic's partitions, in runs; the next Publish goes on with
+// the partition after its last.
+type spread struct {
+	total, dealt int
+	parts        int // of how many partitions, once known
+	first        uint32
+}
+
+func (d *Driver) spreads(msgs []transport.Message, topics []string) map[string]*spread {
+	out := map[string]*spread{}
+	for i := range msgs {
+		if topics[i] == "" || msgs[i].Key != "" {
+			continue
+		}
+		if out[topics[i]] == nil {
+			out[topics[i]] = &spread{}
+		}
+		out[topics[i]].total++
+	}
+	return out
+}
+
+// partition hashes the key, or takes the next place of the spread, of n partitions.
+func (d *Driver) partition(m *transport.Message, n int, s *spread) int32 {
 	if m.Key != "" {
 		h := fnv.New32a()
 		_, _ = h.Write([]byte(m.Key))
 		return int32(h.Sum32() % uint32(n)) //nolint:gosec // less than n
 	}
-	p, ok := sticky[topic]
-	if !ok {
-		p = int32(d.turn.Add(1) % uint32(n)) //nolint:gosec // less than n
-		sticky[topic] = p
+	if s.parts == 0 {
+		s.parts = min(n, (s.total+spreadEvery-1)/spreadEvery)
+		s.first = d.turn.Add(uint32(s.parts)) - uint32(s.parts) //nolint:gosec // a number of partitions
 	}
-	return p
+	run := uint32(s.dealt * s.parts / s.total) //nolint:gosec // less than parts
+	s.dealt++
+	return int32((s.first + run) % uint32(n)) //nolint:gosec // less than n
 }
 
 func (d *Driver) topicOf(op string, m *transport.Message) (string, error) {

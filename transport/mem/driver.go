@@ -35,7 +35,7 @@ func (d *Driver) Capabilities() transport.Capabilities {
 	return transport.Capabilities{
 		Name: "mem", Version: "in-process",
 		Durability: transport.DurabilityMemory, DurabilityNote: "held in this process's memory; lost when it ends",
-		MaxBody: MaxBody, Stored: true, Backlog: true,
+		MaxBody: MaxBody, Stored: true, Backlog: true, OrderedInPublish: true,
 		Redeliver: true, Extend: true, Release: true, ReleaseDelay: true,
 		Dedup:      d.b.cfg.Dedup,
 		BrokerTime: true, LiveConsumers: true, Browse: true,

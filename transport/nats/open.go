@@ -128,7 +128,7 @@ func (d *Driver) start(ctx context.Context) error {
 	}
 	d.caps = transport.Capabilities{
 		Name: "nats", Version: version, MaxBody: int(d.nc.MaxPayload()) - headerRoom, CrossProcess: true,
-		LiveConsumers: true, Connections: 1,
+		OrderedInPublish: true, LiveConsumers: true, Connections: 1,
 	}
 	var err error
 	if d.mux, err = newMux(d.nc, d.set.inboxPrefix+"."+d.instance); err != nil {

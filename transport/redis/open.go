@@ -96,7 +96,7 @@ func (d *Driver) inspect() error {
 		d.setClock(clock.Val(), start)
 	}
 	d.caps = transport.Capabilities{
-		Name: "redis", Version: version, MaxBody: maxBody, CrossProcess: true, Stored: true, Backlog: true, Redeliver: true, Extend: true, Release: true,
+		Name: "redis", Version: version, MaxBody: maxBody, CrossProcess: true, Stored: true, Backlog: true, OrderedInPublish: true, Redeliver: true, Extend: true, Release: true,
 		OrderedByKey: false, BrokerTime: true, LiveConsumers: true, Browse: true, Connections: 3,
 		// A write and a read may each take the timeout, after waiting for another pipeline.
 		Silence: 2*d.set.timeout + maxQueued,
