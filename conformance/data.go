@@ -64,6 +64,14 @@ func difference(got, want []string) string {
 	return fmt.Sprintf("%d items, want %d", len(got), len(want))
 }
 
+// published compares what was delivered with what one Publish sent: in order where the driver claims that.
+func published(d transport.Driver, got, want []string) string {
+	if d.Capabilities().OrderedInPublish {
+		return difference(got, want)
+	}
+	return sameSet(got, slices.Clone(want))
+}
+
 // sameSet compares without regard to order; both are sorted.
 func sameSet(got, want []string) string {
 	slices.Sort(got)
