@@ -62,6 +62,14 @@ $(GOLANGCI_BIN):
 teeth: ## Show that each of many broken transports is caught by the scenario that is named for it.
 	@go test -count=1 -run '^TestTeeth$$' -v ./conformance | grep -v '^=== '
 
+# What docs/transports.md is made of; DOCS_BROKERS may name fewer.
+DOCS_BROKERS   ?= redis nats nats+core kafka mem
+.PHONY: docs-transports
+docs-transports: build redis-server ## Run the whole suite on every broker and make docs/transports.md of it (half an hour).
+	@mkdir -p bin/conform
+	for b in $(DOCS_BROKERS); do $(BIN) conform --broker $$b --json bin/conform/$$b.json || exit 1; done
+	$(BIN) conform table $(patsubst %,bin/conform/%.json,$(DOCS_BROKERS)) > docs/transports.md
+
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder, FUZZTIME=20s each.
 	@grep -rEo --include='*_test.go' '^func Fuzz\w+' . | while IFS=: read -r file func; do \

@@ -210,13 +210,14 @@ func cancelledReceive(e *Env) {
 	})
 	defer wg.Wait()
 	var got []string
+	chance := rand.New(rand.NewPCG(e.h.Seed, 1))
 	deadline, calls := time.Now().Add(e.d(2*patience)), 0
 	for len(got) < n {
 		if time.Now().After(deadline) {
 			e.Fatalf("got %d of %d messages in %d calls", len(got), n, calls)
 		}
 		calls++
-		ctx, cancel := context.WithTimeout(context.Background(), rand.N(3*time.Millisecond))
+		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(chance.Int64N(int64(3*time.Millisecond))))
 		ds, err := c.Receive(ctx, 2, creditsFor(2, s))
 		if err != nil && ctx.Err() == nil {
 			e.Errorf("receive: %v", err)

@@ -146,24 +146,53 @@ func extendKeeps(e *Env) {
 		e.refused("Extend isn't claimed; unclaimed-refused looks at it")
 		return
 	}
+	lease := shortLease
+	for !e.keeps(d, lease) {
+		if lease *= 2; lease > 16*shortLease {
+			e.Fatalf("this machine holds the suite up for longer than %v: nothing can be said of leases", e.d(lease/2))
+		}
+	}
+}
+
+// keeps is extendKeeps with one lease. It returns false when this process was held up for longer than the lease: then nothing
+// can be said.
+func (e *Env) keeps(d transport.Driver, lease time.Duration) bool {
 	s := e.stream(d, group)
-	a, b := e.join(d, group, shortLease), e.join(d, group, shortLease)
+	a, b := e.join(d, group, lease), e.join(d, group, lease)
 	e.publish(d, s, "x")
+	begun := time.Now() // the lease begins later than that, and so it ends later than begun and lease
+	late := func() bool { return time.Since(begun) >= e.d(lease) }
 	x := e.receive(a, 1, s)[0]
-	for end := time.Now().Add(e.d(shortLease * 5 / 2)); time.Now().Before(end); {
-		e.nothing(b, shortLease/3, s)
+	for end := time.Now().Add(e.d(lease * 5 / 2)); time.Now().Before(end); {
+		ctx, cancel := e.ctx(lease / 3)
+		ds, err := b.Receive(ctx, 1, creditsFor(1, s))
+		cancel()
+		switch {
+		case err == nil && late():
+			return false
+		case err == nil:
+			e.Fatalf("another consumer got the delivery (attempt %d) %v after the lease of %v had begun", ds[0].Attempt, time.Since(begun), e.d(lease))
+		case ctx.Err() == nil:
+			e.Errorf("receive: %v", err)
+		}
+		now := time.Now()
 		if err := e.settle(a, transport.Extend, x)[0]; err != nil {
+			if late() {
+				return false
+			}
 			e.Fatalf("extend: %v", err)
 		}
+		begun = now
 	}
 	if !d.Capabilities().Redeliver {
 		e.ack(a, x)
-		return
+		return true
 	}
-	again := e.receiveWithin(b, shortLease+takeover, 1, s)[0]
+	again := e.receiveWithin(b, lease+takeover, 1, s)[0]
 	if again.Attempt != 2 {
 		e.Errorf("after extensions the second delivery has attempt %d", again.Attempt)
 	}
 	e.ack(b, again)
 	e.pending(d, s, group, 0)
+	return true
 }

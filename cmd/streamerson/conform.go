@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -139,8 +140,9 @@ func (f *conformFlags) check(h *conformance.Harness) error {
 		return fmt.Errorf("--slow %v must be more than 0 and at most 100, such as 2", f.slow)
 	}
 	if !f.seedWasGiven {
-		f.seed = rand.Uint64()
+		f.seed = 1 + rand.Uint64N(math.MaxUint64) // 0 would mean that the suite chooses
 	}
+	h.Seed = f.seed
 	return nil
 }
 

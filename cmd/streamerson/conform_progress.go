@@ -64,7 +64,10 @@ func newBarProgress(f *os.File, scenarios int) *barProgress {
 	b.pw.SetTrackerLength(barWidth)
 	b.pw.SetMessageLength(barMessage)
 	b.pw.SetUpdateFrequency(barEvery)
-	b.pw.Style().Visibility.ETA = false // the last scenarios take longest: it would mislead
+	style := b.pw.Style()
+	style.Visibility.ETA = false // the last scenarios take longest: it would mislead
+	style.Visibility.Value = false
+	style.Options.TimeInProgressPrecision, style.Options.TimeDonePrecision = time.Second, time.Second
 	if width, _, err := term.GetSize(int(f.Fd())); err == nil {
 		b.pw.SetTerminalWidth(width)
 	}
@@ -79,7 +82,9 @@ func newBarProgress(f *os.File, scenarios int) *barProgress {
 	return b
 }
 
-func (b *barProgress) Begin(scenario string, _, _ int) { b.bar.UpdateMessage(scenario) }
+func (b *barProgress) Begin(scenario string, i, n int) {
+	b.bar.UpdateMessage(fmt.Sprintf("%d of %d: %s", i+1, n, scenario))
+}
 
 func (b *barProgress) End(e report.Entry) {
 	if e.Outcome != conformance.Passed {
