@@ -86,9 +86,7 @@ bench-nats: build ## Measure calls over JetStream and core NATS beside nc.Reques
 	$(BIN) bench nats
 
 .PHONY: conform
-conform: build ## Run the conformance suite on one broker, started for it: BROKER=mem|redis|nats|nats+core|kafka, ARGS="--only a,b" and such.
-	@$(if $(filter redis,$(BROKER)),$(MAKE) --no-print-directory redis-server)
-	@$(if $(filter kafka,$(BROKER)),scripts/install-kafka.sh)
+conform: build $(addsuffix -server,$(filter redis kafka,$(BROKER))) ## Run the conformance suite on one broker, started for it: BROKER=mem|redis|nats|nats+core|kafka, ARGS="--only a,b" and such.
 	$(BIN) conform --broker $(BROKER) $(ARGS)
 
 .PHONY: conform-containers

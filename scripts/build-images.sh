@@ -39,7 +39,7 @@ add "$nats" /usr/bin/nats-server
 import nats "$("$nats" --version)"
 
 STREAMERSON_KAFKA_URL= scripts/install-kafka.sh
-version=${STREAMERSON_KAFKA_VERSION:-$(grep -o '4\.[0-9]*\.[0-9]*' internal/brokers/kafka-pom.xml | sort -V | tail -n 1)}
+version=${STREAMERSON_KAFKA_VERSION:-$(sed -n 's|.*<kafka.version>\(.*\)</kafka.version>.*|\1|p' internal/brokers/kafka-pom.xml)}
 jars=${STREAMERSON_KAFKA_JARS:-.cache/kafka-$version}
 java=$(command -v java || true)
 [ -z "${JAVA_HOME:-}" ] || java=$JAVA_HOME/bin/java
