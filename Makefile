@@ -97,6 +97,10 @@ conform-containers: ## Run it on Redis, Kafka and NATS in containers, by a Docke
 conform-matrix: ## Run it on each supported version of Redis, Valkey, NATS and Kafka (half an hour); QUICK=1: driver scenarios, other versions only.
 	scripts/conform-matrix.sh $(if $(QUICK),--quick)
 
+.PHONY: bench-kafka
+bench-kafka: build redis-server kafka-server ## Measure calls over Kafka beside Redis and kafka-go's Writer (two minutes).
+	$(BIN) bench kafka
+
 .PHONY: clean
 clean: ## Remove what was built.
 	rm -rf bin coverage.* *.test

@@ -15,7 +15,7 @@ func Command(w Wiring) *cobra.Command {
 		Use:   "bench",
 		Short: "Measure calls over a broker beside HTTP and the broker's bare client",
 	}
-	cmd.AddCommand(redisCommand(w), natsCommand(w), roleCommand(w))
+	cmd.AddCommand(redisCommand(w), natsCommand(w), kafkaCommand(w), roleCommand(w))
 	return cmd
 }
 

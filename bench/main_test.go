@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/streamerson/streamerson/transport"
+	"github.com/streamerson/streamerson/transport/kafka"
 	"github.com/streamerson/streamerson/transport/nats"
 	"github.com/streamerson/streamerson/transport/redis"
 )
@@ -15,6 +16,9 @@ import (
 // TestMain makes the test's own program one that can be started in a role.
 func TestMain(m *testing.M) {
 	transport.Default.Register("redis", redis.Open)
+	for _, scheme := range kafka.Schemes {
+		transport.Default.Register(scheme, kafka.Open)
+	}
 	for _, scheme := range nats.Schemes {
 		transport.Default.Register(scheme, nats.Open)
 	}

@@ -78,6 +78,8 @@ type interleaver struct {
 	size   int
 	visit  time.Duration
 	rounds int
+	// warmup is in calls for each in flight; 0 means warmup.
+	warmup int
 	// progress gets a line a round.
 	progress io.Writer
 }
@@ -90,7 +92,11 @@ const warmup = 40
 func (in *interleaver) run(ctx context.Context) (map[Cell][]Round, error) {
 	calls, out := map[Cell]int{}, map[Cell][]Round{}
 	for _, c := range in.cells {
-		v, err := in.visitCell(ctx, c, max(500, warmup*c.InFlight))
+		n := in.warmup
+		if n == 0 {
+			n = warmup
+		}
+		v, err := in.visitCell(ctx, c, max(500, n*c.InFlight))
 		if err != nil {
 			return nil, err
 		}

@@ -180,6 +180,8 @@ type suite struct {
 	// cells are visited in this order.
 	cells []Cell
 	goals []Goal
+	// warmup is the interleaver's.
+	warmup int
 	// last, if set, is done after the rounds, while the legs are still up.
 	last func(legs map[string]Leg, r *Report) error
 }
@@ -204,7 +206,7 @@ func (s *suite) measure(ctx context.Context, o Options) (r *Report, err error) {
 		defer func() { err = errors.Join(err, l.Stop()) }()
 		legs[l.name] = l
 	}
-	in := interleaver{legs: legs, size: o.Size, visit: o.Visit, rounds: o.Rounds, progress: o.Progress}
+	in := interleaver{legs: legs, size: o.Size, visit: o.Visit, rounds: o.Rounds, warmup: s.warmup, progress: o.Progress}
 	for _, c := range s.cells {
 		if legs[c.Leg] != nil && o.wants(c) {
 			in.cells = append(in.cells, c)

@@ -84,6 +84,8 @@ var roles = map[string]func(context.Context, roleSpec, Wiring) (*part, error){
 	"nats-server":       startNATSServer,
 	"nats-client":       startNATSClient,
 	"nats-worker":       startNATSWorker,
+	"kafka-client":      startKafkaClient,
+	"kafka-worker":      startKafkaWorker,
 	"gateway":           startGateway,
 	"web-worker":        startWebWorker,
 }

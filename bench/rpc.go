@@ -20,7 +20,7 @@ import (
 const echoFunction = "echo"
 
 // readyTimeout bounds how long a worker or gateway may take to serve.
-const readyTimeout = 10 * time.Second
+const readyTimeout = 30 * time.Second
 
 // batchCounter counts what rpc hands to its driver.
 type batchCounter struct {
