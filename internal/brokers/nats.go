@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"strconv"
@@ -64,23 +65,11 @@ func StartNATS(ctx context.Context, cfg NATSConfig) (*NATS, error) {
 		}
 		n.Dir, n.tempDir = dir, true
 	}
-	var err error
-	// Between finding a free port and the server's bind another process may take it: then try another one.
-	for attempt := 0; ; attempt++ {
-		if cfg.Port == 0 {
-			if n.cfg.Port, err = FreePort(); err != nil {
-				break
-			}
-		}
-		if err = n.Start(ctx); err == nil {
-			return n, nil
-		}
-		if cfg.Port != 0 || attempt == 4 || ctx.Err() != nil {
-			break
-		}
+	if err := n.Start(ctx); err != nil {
+		n.removeDir()
+		return nil, err
 	}
-	n.removeDir()
-	return nil, err
+	return n, nil
 }
 
 // Start starts the server again on its port and directory, after Terminate.
@@ -88,6 +77,9 @@ func (n *NATS) Start(ctx context.Context) error {
 	o := &server.Options{
 		Host: "127.0.0.1", Port: n.cfg.Port, NoSigs: true, NoLog: true, JetStream: !n.cfg.NoJetStream, StoreDir: n.Dir,
 		JetStreamMaxStore: n.cfg.MaxStore, MaxPayload: n.cfg.MaxPayload, Username: n.cfg.User, Password: n.cfg.Password,
+	}
+	if o.Port == 0 {
+		o.Port = server.RANDOM_PORT
 	}
 	if n.cfg.Configure != nil {
 		n.cfg.Configure(o)
@@ -105,7 +97,7 @@ func (n *NATS) Start(ctx context.Context) error {
 		s.Shutdown()
 		return errors.New("brokers: nats-server is not ready for connections on port " + strconv.Itoa(n.cfg.Port))
 	}
-	n.s = s
+	n.s, n.cfg.Port = s, s.Addr().(*net.TCPAddr).Port
 	n.Addr, n.URL = natsAddress(n.cfg)
 	return nil
 }

@@ -30,6 +30,8 @@ type Driver struct {
 
 	// offset is the server's clock minus ours, in nanoseconds.
 	offset atomic.Int64
+	// denied is the last permission that the server said is missing.
+	denied atomic.Pointer[error]
 
 	mu      sync.Mutex
 	specs   map[string]*spec

@@ -75,6 +75,10 @@ func (d *Driver) connect(ctx context.Context) (*natsgo.Conn, error) {
 		// Nothing is kept for later: a publish that timed out would be stored after its caller has given up.
 		natsgo.ReconnectBufSize(-1),
 		natsgo.IgnoreAuthErrorAbort(),
+		// A write to a server that reads nothing holds the client library's lock; what it could not write it has thrown away, a
+		// subscription perhaps, so the connection must go.
+		natsgo.FlusherTimeout(d.set.timeout),
+		natsgo.ReconnectOnFlusherError(),
 		natsgo.PingInterval(pingEvery),
 		natsgo.MaxPingsOutstanding(pingsOut),
 		natsgo.CustomInboxPrefix(d.set.inboxPrefix),
@@ -129,6 +133,8 @@ func (d *Driver) start(ctx context.Context) error {
 	d.caps = transport.Capabilities{
 		Name: "nats", Version: version, MaxBody: int(d.nc.MaxPayload()) - headerRoom, CrossProcess: true,
 		OrderedInPublish: true, LiveConsumers: true, Connections: 1,
+		// A write may wait for another one's end, then take the timeout, then the answer, then a look at why there is none.
+		Silence: 4 * d.set.timeout,
 	}
 	var err error
 	if d.mux, err = newMux(d.nc, d.set.inboxPrefix+"."+d.instance); err != nil {
@@ -148,6 +154,9 @@ func (d *Driver) start(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, d.set.timeout)
 	defer cancel()
 	if _, err := d.js.AccountInfo(limited); err != nil {
+		if denied := d.denied.Load(); denied != nil {
+			return &transport.Error{Code: transport.CodeDenied, Op: "open", Msg: "an account needs streamerson.>, $JS.API.> and $JS.ACK.>, and its inbox prefix", Err: *denied}
+		}
 		if code := codeOf(err); code == transport.CodeUnavailable {
 			return &transport.Error{Code: transport.CodeUnsupported, Op: "open", Msg: "JetStream is not enabled for this account; start the server with -js, or use nats+core://", Err: err}
 		}
@@ -203,6 +212,9 @@ func (d *Driver) onError(err error) {
 			}
 		}
 		return
+	}
+	if errors.Is(err, natsgo.ErrPermissionViolation) {
+		d.denied.Store(&err)
 	}
 	d.log.Warn("async", "streamerson: NATS reports an error", "err", err)
 }
