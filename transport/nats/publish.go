@@ -127,11 +127,17 @@ func (b *sending) run(ctx context.Context) {
 	}
 }
 
-// makeRoom trims the streams that are full, and returns the messages for which there is room now.
+// makeRoom trims the streams that are full, and returns the messages for which there is room now: those behind which none of their
+// stream was accepted, which they would come after.
 func (b *sending) makeRoom(ctx context.Context, full []int) (again []int) {
 	ctx, cancel := context.WithDeadline(ctx, b.deadline)
 	defer cancel()
-	room := map[string]bool{}
+	room, accepted := map[string]bool{}, map[string]int{} // the last that was accepted
+	for i, r := range b.results {
+		if r.Outcome == transport.OutcomeAccepted && !b.msgs[i].Lane {
+			accepted[b.msgs[i].Stream] = i
+		}
+	}
 	for _, i := range full {
 		stream := b.msgs[i].Stream
 		ok, known := room[stream]
@@ -140,7 +146,7 @@ func (b *sending) makeRoom(ctx context.Context, full []int) (again []int) {
 			ok = b.d.roomOn(ctx, stream, e.ErrorCode == errStoreFailed)
 			room[stream] = ok
 		}
-		if ok {
+		if last, any := accepted[stream]; ok && (!any || i > last) {
 			again = append(again, i)
 		}
 	}
