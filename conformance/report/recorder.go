@@ -72,6 +72,17 @@ func (t *recorder) fill(e *Entry) {
 	e.Output = t.lines[:len(t.lines):len(t.lines)] // a scenario that was left alone may write on
 	if t.first != "" || e.Outcome == "" {
 		e.Outcome = conformance.Failed
-		e.Reason, _, _ = strings.Cut(t.first, "\n")
+		e.Reason = firstLine(t.first)
 	}
+}
+
+// reasonLength is how many characters of a failure its one line shows; Entry.Output has all.
+const reasonLength = 300
+
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(s, "\n")
+	if r := []rune(s); len(r) > reasonLength {
+		return string(r[:reasonLength]) + "…"
+	}
+	return s
 }

@@ -140,3 +140,12 @@ func TestRunWithoutABroker(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestFirstLine(t *testing.T) {
+	long := strings.Repeat("ä", reasonLength)
+	for in, want := range map[string]string{"": "", "a\nb": "a", long: long, long + "ä\nb": long + "…"} {
+		if got := firstLine(in); got != want {
+			t.Errorf("%q gives %q", in, got)
+		}
+	}
+}
