@@ -62,12 +62,14 @@ $(GOLANGCI_BIN):
 teeth: ## Show that each of many broken transports is caught by the scenario that is named for it.
 	@go test -count=1 -run '^TestTeeth$$' -v ./conformance | grep -v '^=== '
 
-# What docs/transports.md is made of; DOCS_BROKERS may name fewer.
+# What docs/transports.md is made of; DOCS_BROKERS may name fewer, and DOCS_ARGS are for conform.
 DOCS_BROKERS   ?= redis nats nats+core kafka mem
+DOCS_ARGS      ?= --slow 2
 .PHONY: docs-transports
 docs-transports: build redis-server ## Run the whole suite on every broker and make docs/transports.md of it (half an hour).
+	@$(if $(filter kafka,$(DOCS_BROKERS)),scripts/install-kafka.sh)
 	@mkdir -p bin/conform
-	for b in $(DOCS_BROKERS); do $(BIN) conform --broker $$b --json bin/conform/$$b.json || exit 1; done
+	for b in $(DOCS_BROKERS); do $(BIN) conform --broker $$b $(DOCS_ARGS) --json bin/conform/$$b.json || exit 1; done
 	$(BIN) conform table $(patsubst %,bin/conform/%.json,$(DOCS_BROKERS)) > docs/transports.md
 
 .PHONY: fuzz

@@ -99,9 +99,9 @@ func WriteMarkdown(w io.Writer, reports []*Report) error {
 	p.keep(WriteCapabilities(w, columns))
 	p.text("\n## On which versions\n\n")
 	versions := markdownTable{}
-	versions.row("transport", "version", "how durability was found out", "passed", "refused as declared", "not run", "failed")
+	versions.row("transport", "version", "how durability was found out", "waits ×", "passed", "refused as declared", "not run", "failed")
 	for _, r := range reports {
-		cells := []string{r.Broker, r.Capabilities.Version, r.Capabilities.DurabilityNote}
+		cells := []string{r.Broker, r.Capabilities.Version, r.Capabilities.DurabilityNote, fmt.Sprint(r.Slow)}
 		for _, o := range []conformance.Outcome{conformance.Passed, conformance.Refused, conformance.NotRun, conformance.Failed} {
 			cells = append(cells, fmt.Sprint(r.Count(o)))
 		}
