@@ -31,14 +31,18 @@ func (s *system) startLoad(c *rpc.Client, goroutines int, timeout time.Duration)
 		l.wg.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
 				r := s.request(fnEffect, fmt.Sprintf("%d.%d", g, i), timeout)
+				got := answer{}
 				if g%2 == 0 {
 					r.Timeout = 0 // a one-way message with a timeout may expire instead of being handled
-					l.note(s.send(c, r), 0)
+					got.err = s.send(c, r)
 				} else {
-					got := s.call(c, r)
-					l.note(got.err, got.took)
+					got = s.call(c, r)
 				}
+				l.note(got.err, got.took)
 				time.Sleep(callerPause)
+				if got.err != nil { // the broker has to come back on the same two cores
+					time.Sleep(10 * callerPause)
+				}
 			}
 		})
 	}
