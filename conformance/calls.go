@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -13,6 +14,13 @@ type answer struct {
 	resp *rpc.Response
 	err  error
 	took time.Duration
+}
+
+func (a answer) String() string {
+	if a.err != nil {
+		return fmt.Sprintf("error %q after %v", a.err, a.took)
+	}
+	return fmt.Sprintf("an answer of %d bytes, %.40q, after %v", len(a.resp.Body), a.resp.Body, a.took)
 }
 
 // nameOf is what the ledger calls a request; bodyName is the same by its body.

@@ -132,7 +132,7 @@ func longOutage(s *system) {
 	time.Sleep(inFlight)
 	for i := 0; time.Now().Before(over); i++ {
 		if got := s.within(4*patience, s.later(c, s.request(fnEcho, "x", 3*patience))); rpc.CodeOf(got.err) != rpc.CodeUnavailable || got.took > time.Second+slack {
-			s.Errorf("call %d: %+v, want unavailable within 1 s", i, got)
+			s.Errorf("call %d: %v, want unavailable within 1 s", i, got)
 		}
 		time.Sleep(outage / 20)
 	}

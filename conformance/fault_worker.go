@@ -69,14 +69,14 @@ func workerKilled(s *system) {
 	at.kill()
 	if !s.caps.Stored {
 		if got := s.within(timeout, called); rpc.CodeOf(got.err) != rpc.CodeDeadlineExceeded {
-			s.Errorf("got %+v, want deadline exceeded", got)
+			s.Errorf("got %v, want deadline exceeded", got)
 		}
 		s.loses(notStored)
 		return
 	}
 	got := s.within(s.takeoverBound(), called)
 	if got.err != nil || string(got.resp.Body) != other.name {
-		s.Fatalf("got %+v, want an answer of %s", got, other.name)
+		s.Fatalf("got %v, want an answer of %s", got, other.name)
 	}
 	s.Logf("answered after %v", got.took)
 	s.drained()
@@ -90,7 +90,7 @@ func workerKilled(s *system) {
 	})
 	time.Sleep(s.d(time.Second)) // a client looks from time to time
 	if got := s.call(c, s.request(fnEcho, "x", 2*patience)); rpc.CodeOf(got.err) != rpc.CodeUnavailable || got.took > s.d(time.Second)+slack {
-		s.Errorf("with no worker left: %+v, want unavailable within 1 s", got)
+		s.Errorf("with no worker left: %v, want unavailable within 1 s", got)
 	}
 }
 
@@ -134,14 +134,14 @@ func workerStopped(s *system) {
 		time.Sleep(s.d(2 * systemLease))
 		at.resume()
 		if got := s.within(2*patience, called); got.err != nil || string(got.resp.Body) != at.name {
-			s.Errorf("got %+v, want an answer of %s", got, at.name)
+			s.Errorf("got %v, want an answer of %s", got, at.name)
 		}
 		s.refused("Stored isn't claimed: a request stays with the worker that has it")
 		return
 	}
 	got := s.within(s.takeoverBound(), called)
 	if got.err != nil || string(got.resp.Body) != other.name {
-		s.Fatalf("got %+v, want an answer of %s", got, other.name)
+		s.Fatalf("got %v, want an answer of %s", got, other.name)
 	}
 	at.resume()
 	s.until(2*patience, "the late end to be counted", func() bool { return at.seen.get("lease-lost")+seen.get("reply-duplicate") > 0 })
@@ -174,7 +174,7 @@ func longHandler(s *system) {
 	}
 	for i, a := range all {
 		if got := s.within(takes+4*patience, a); got.err != nil || string(got.resp.Body) != itoa(i) {
-			s.Errorf("call %d: %+v", i, got)
+			s.Errorf("call %d: %v", i, got)
 		}
 	}
 	s.drained()
@@ -205,7 +205,7 @@ func workerDrains(s *system) {
 	}
 	for i, a := range all {
 		if got := s.within(4*patience, a); got.err != nil {
-			s.Errorf("call %d: %+v", i, got)
+			s.Errorf("call %d: %v", i, got)
 		}
 	}
 	if status := first.status(4 * patience); status != 0 {
@@ -246,13 +246,15 @@ func crashPoison(s *system) {
 				want = rpc.CodeDeadlineExceeded
 			}
 			if rpc.CodeOf(got.err) != want {
-				s.Errorf("after %d crashes: %+v, want %v", crashes, got, want)
+				s.Errorf("after %d crashes: %v, want %v", crashes, got, want)
 			}
 		case <-current.ended:
 			if status := current.status(time.Second); status != crashStatus {
 				s.Fatalf("the worker ended with status %d; its errors:\n%s", status, current.proc.stderr.String())
 			}
-			crashes++
+			if crashes++; crashes > attempts {
+				s.Fatalf("the request was tried once more after %d crashes", attempts)
+			}
 			current = supervise()
 		case <-time.After(s.d(timeout) + slack):
 			s.Fatalf("no end after %d crashes", crashes)

@@ -36,7 +36,7 @@ func expiredUnrun(s *system) {
 	}
 	for i, a := range all {
 		if got := s.within(short, a); rpc.CodeOf(got.err) != rpc.CodeDeadlineExceeded {
-			s.Errorf("call %d: %+v, want deadline exceeded", i, got)
+			s.Errorf("call %d: %v, want deadline exceeded", i, got)
 		}
 	}
 	if !s.caps.BrokerTime {
@@ -114,10 +114,10 @@ func noWorkers(s *system) {
 		switch {
 		case !s.caps.LiveConsumers:
 			if rpc.CodeOf(got.err) != rpc.CodeDeadlineExceeded {
-				s.Errorf("%s: %+v, want deadline exceeded", when, got)
+				s.Errorf("%s: %v, want deadline exceeded", when, got)
 			}
 		case !ok || e.Code != rpc.CodeUnavailable || e.Published != transport.OutcomeRejected || e.RetryAfter == 0:
-			s.Errorf("%s: %+v, want unavailable, not published, with a hint when to come again", when, got)
+			s.Errorf("%s: %v, want unavailable, not published, with a hint when to come again", when, got)
 		case got.took > s.d(time.Second)+slack:
 			s.Errorf("%s: refused after %v", when, got.took)
 		}
@@ -185,7 +185,7 @@ func laneDeletedInFlight(s *system) {
 	_ = c.Close(ended) // it can't wait for its calls
 	for i, a := range all {
 		if got := s.within(patience, a); rpc.CodeOf(got.err) != rpc.CodeUnavailable {
-			s.Errorf("call %d of the closed client: %+v, want unavailable", i, got)
+			s.Errorf("call %d of the closed client: %v, want unavailable", i, got)
 		}
 	}
 	s.until(2*patience, "the handlers to end", func() bool { _, ended := s.ledger.totals(); return ended == calls })

@@ -17,11 +17,11 @@ func lateReply(s *system) {
 	const timeout = patience / 10
 	got := s.within(timeout, s.later(c, s.request(fnEffect, "slow "+s.millis(3*timeout), timeout)))
 	if rpc.CodeOf(got.err) != rpc.CodeDeadlineExceeded {
-		s.Errorf("got %+v, want deadline exceeded", got)
+		s.Errorf("got %v, want deadline exceeded", got)
 	}
 	s.until(patience, "the late reply to be counted", func() bool { return seen.get("reply-late") == 1 })
 	if got := s.call(c, s.request(fnEffect, "next", patience)); got.err != nil || string(got.resp.Body) != "next" {
-		s.Errorf("the next call: %+v", got)
+		s.Errorf("the next call: %v", got)
 	}
 	if n := seen.sum("reply-"); n != 1 {
 		s.Errorf("dropped replies: %v, want one late one", seen)
@@ -69,7 +69,7 @@ func duplicateReply(s *system) {
 	s.send1(d, env.ReplyTo, replyFrame(env.ID, "second"))
 	s.send1(d, env.ReplyTo, replyFrame(env.ID, "second"))
 	if got := s.within(patience, called); got.err != nil || string(got.resp.Body) != "first" {
-		s.Errorf("got %+v, want the first reply", got)
+		s.Errorf("got %v, want the first reply", got)
 	}
 	s.until(patience, "two duplicates to be counted", func() bool { return seen.get("reply-duplicate") == 2 })
 	if n := seen.sum("reply-"); n != 2 {
@@ -98,7 +98,7 @@ func forgedReply(s *system) {
 	}
 	s.send1(d, env.ReplyTo, replyFrame(env.ID, "true"))
 	if got := s.within(patience, called); got.err != nil || string(got.resp.Body) != "true" {
-		s.Errorf("got %+v, want the true reply", got)
+		s.Errorf("got %v, want the true reply", got)
 	}
 	if unknown, bad := seen.get("reply-"+string(rpc.DropUnknown)), seen.get("reply-"+string(rpc.DropBad)); unknown != 1 || bad != 4 {
 		s.Errorf("dropped replies: %v, want one unknown and four bad ones", seen)
@@ -131,7 +131,7 @@ func forgedReplyTo(s *system) {
 	s.raw(forged(gone.Address()))
 	s.until(2*patience, "all to be dead letters", func() bool { return len(s.deadLetters()) >= len(bad) })
 	if got := s.call(c, s.request(fnEcho, "alive", 2*patience)); got.err != nil || string(got.resp.Body) != "alive" {
-		s.Errorf("the worker doesn't serve any more: %+v", got)
+		s.Errorf("the worker doesn't serve any more: %v", got)
 	}
 	for _, l := range s.deadLetters() {
 		if l.Header.Get(rpc.DeadHeaderCause) != string(rpc.DeadBadReplyTo) || l.Header.Get(rpc.DeadHeaderError) == "" {
@@ -206,14 +206,14 @@ func nestedCalls(s *system) {
 	}
 	for _, a := range all {
 		if got := s.within(2*patience, a); got.err != nil || string(got.resp.Body) != "inner" {
-			s.Errorf("got %+v", got)
+			s.Errorf("got %v", got)
 		}
 	}
 	r := s.request(fnNested, "inner", patience/10)
 	r.ContentType = s.stream + ".nobody"
 	s.ensure(s.admin, transport.StreamSpec{Stream: r.ContentType, Groups: []string{rpc.DefaultGroup}})
 	if got := s.within(patience/10, s.later(c, r)); got.err == nil {
-		s.Errorf("a call to a stream that nobody serves gave %+v", got)
+		s.Errorf("a call to a stream that nobody serves gave %v", got)
 	}
 	if !s.caps.LiveConsumers { // the call was published: somebody has to settle it
 		s.local(func(c *childConfig) { c.Streams = []string{r.ContentType} })
