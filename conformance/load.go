@@ -81,7 +81,7 @@ func (s *system) backWithin(c *rpc.Client, bound time.Duration) {
 	var err error
 	for i := 0; ; i++ {
 		if err = s.call(c, s.request(fnEcho, "back?", patience/10)).err; err == nil {
-			s.Logf("back after %v", time.Since(began))
+			s.Logf("back after %v, where %v are promised", time.Since(began), s.d(back))
 			return
 		}
 		if time.Since(began) > s.d(bound)+slack {
