@@ -32,6 +32,7 @@ type Env struct {
 	h        Harness
 	scenario string
 	why      string // of a refusal
+	cant     string // why the scenario found that it can't be run
 	n        int
 	drivers  []transport.Driver
 	ends     []func() // run before the drivers are closed, the last first
@@ -65,9 +66,15 @@ func (e *Env) name() string {
 // open connects a driver, which is closed when the scenario ends.
 func (e *Env) open() transport.Driver {
 	e.Helper()
+	return e.openOn(e.h.Open)
+}
+
+// openOn is open for another broker.
+func (e *Env) openOn(open func(context.Context) (transport.Driver, error)) transport.Driver {
+	e.Helper()
 	ctx, cancel := e.ctx(2 * patience)
 	defer cancel()
-	d, err := e.h.Open(ctx)
+	d, err := open(ctx)
 	if err != nil {
 		e.Fatalf("open: %v", err)
 	}

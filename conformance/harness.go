@@ -28,6 +28,11 @@ type Harness struct {
 	// Takeover bounds how long after a worker was killed another one may take to answer its requests, before Slow; 0
 	// means the lease of 1 s and 2 s. A transport that finds out otherwise (by a session) states its own bound here.
 	Takeover time.Duration
+	// Addr is the broker's host:port, and OpenVia connects a driver through another address that leads there: the suite puts
+	// proxies before the broker. A slow network is among them, so a limit on connecting has to be 2 s at least. Without both
+	// the scenarios of AreaNetwork are left out.
+	Addr    string
+	OpenVia func(ctx context.Context, addr string) (transport.Driver, error)
 	// Broker controls the broker itself. What it lacks leaves scenarios out.
 	Broker Control
 	// Only, if not empty, names the scenarios to run; Areas their areas.
@@ -51,6 +56,24 @@ type Control struct {
 	Kill, Start, StartEmpty func(ctx context.Context) error
 	// Stop halts the broker (SIGSTOP): its connections stay open and nothing answers. Continue lets it go on.
 	Stop, Continue func(ctx context.Context) error
+	// Fill makes the broker refuse to store anything more, as it does when its memory or store is full; Relieve ends that.
+	Fill, Relieve func(ctx context.Context) error
+	// DeleteGroup deletes a group of a stream, DeleteConsumers what the broker knows of its members, as people do by mistake while
+	// all of them are in use.
+	DeleteGroup, DeleteConsumers func(ctx context.Context, stream, group string) error
+	// SmallDisk starts another broker of the same kind, whose data are on a disk of so many bytes. An error of
+	// errors.ErrUnsupported says that there can't be one here (who is not root can make none).
+	SmallDisk func(ctx context.Context, size int64) (*Disk, error)
+}
+
+// Disk is a broker with a small disk. Open is as Harness.Open, for this broker. Fill leaves no byte free on the disk, Free undoes
+// that. Restart starts the broker again when it has ended or does not recover by itself. Stop ends it and takes the disk away.
+type Disk struct {
+	Open    func(ctx context.Context) (transport.Driver, error)
+	Fill    func() error
+	Free    func() error
+	Restart func(ctx context.Context) error
+	Stop    func()
 }
 
 // TB is what a scenario reports to; *testing.T is one. Fatalf must end the calling goroutine.

@@ -43,6 +43,8 @@ func (e *Env) result(s Scenario, notRun string, took time.Duration) Result {
 		r.Outcome = Failed
 	case notRun != "":
 		r.Outcome, r.Reason = NotRun, notRun
+	case e.cant != "":
+		r.Outcome, r.Reason = NotRun, e.cant
 	case e.why != "":
 		r.Outcome, r.Reason = Refused, e.why
 	}

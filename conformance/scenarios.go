@@ -32,7 +32,7 @@ type Scenario struct {
 }
 
 // table is every scenario, in the order in which Run runs them.
-var table = slices.Concat(driverScenarios, rpcScenarios, faultScenarios)
+var table = slices.Concat(driverScenarios, rpcScenarios, faultScenarios, networkScenarios, quotaScenarios)
 
 // Scenarios lists what Run would run or report as not run with h, in its order.
 func Scenarios(h Harness) []Scenario {

@@ -15,7 +15,7 @@ import (
 // EnvDir names the directory for the histories of runs that fail, where the caller of Open gives none.
 const EnvDir = "STREAMERSON_HISTORY_DIR"
 
-// Book is the history of one run: a directory with a file for each process. Its methods may be called concurrently.
+// Book is the history of one run: the recorders of this process, and a directory with a file for each child. Its methods may be called concurrently.
 type Book struct {
 	dir, kept string
 
@@ -55,25 +55,30 @@ func fileName(s string) string {
 // File is the path of a process's file, to give to Append in that process.
 func (b *Book) File(process string) string { return filepath.Join(b.dir, fileName(process)+".jsonl") }
 
-// Recorder makes the recorder of a part of this process; Close closes it.
-func (b *Book) Recorder(process string) (*Recorder, error) {
-	r, err := Append(b.File(process), process)
-	if err != nil {
-		return nil, err
-	}
+// Recorder makes the recorder of a part of this process, which keeps its events in memory: they are many, and whoever reads them
+// is here. Close closes it.
+func (b *Book) Recorder(process string) *Recorder {
+	r := New(nil, process)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.recorders = append(b.recorders, r)
-	return r, nil
+	return r
 }
 
-// Events reads what all processes wrote so far, by time; events of one process keep their order.
+// Events is what all processes recorded so far, by time; events of one process keep their order.
 func (b *Book) Events() ([]Event, error) {
 	paths, err := filepath.Glob(filepath.Join(b.dir, "*.jsonl"))
 	if err != nil {
 		return nil, err
 	}
 	var all []Event
+	b.mu.Lock()
+	for _, r := range b.recorders {
+		r.mu.Lock()
+		all = append(all, r.events...)
+		r.mu.Unlock()
+	}
+	b.mu.Unlock()
 	for _, p := range paths {
 		f, err := os.Open(p) //nolint:gosec // a file of our own
 		if err != nil {
@@ -97,7 +102,6 @@ func (b *Book) Close(rules Rules, failed bool) (v Verdict, path string, err erro
 	for _, r := range b.recorders {
 		err = errors.Join(err, r.Close())
 	}
-	b.recorders = nil
 	b.mu.Unlock()
 	events, readErr := b.Events()
 	if err = errors.Join(err, readErr); err != nil {

@@ -1,7 +1,7 @@
 // Package history records what the processes of a test did with messages, and judges it.
 //
-// Each process has a Recorder, which writes one line of JSON an event, at once: a process that is killed leaves all that it
-// did. A Book collects the files of one run, and Rules.Check judges the events by the rule that holds for every transport:
+// Each child process has a Recorder that writes one line of JSON an event, at once: a process that is killed leaves all that it
+// did. Those of the test's own process keep events in memory. A Book collects the files of one run, and Rules.Check judges the events by the rule that holds for every transport:
 // what was accepted is handled, dead-lettered or still there; nothing is invented; a request has one answer at most; what was
 // rejected is never delivered. The book's file is kept when the run failed, and removed otherwise.
 //

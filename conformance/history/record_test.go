@@ -23,10 +23,14 @@ func run(t *testing.T, dir string, spoil func(*Recorder)) *Book {
 	ctx := t.Context()
 	broker := mem.NewBroker(mem.Config{})
 	driver := func(process string) (*Recorder, transport.Driver) {
-		r, err := book.Recorder(process)
-		if err != nil {
-			t.Fatal(err)
+		if process == "client" { // as a child does it
+			r, err := Append(book.File(process), process)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r, r.Driver(broker.Open(transport.Options{}))
 		}
+		r := book.Recorder(process)
 		return r, r.Driver(broker.Open(transport.Options{}))
 	}
 	worker, wd := driver("worker")

@@ -17,11 +17,15 @@ type Recorder struct {
 	start   time.Time
 
 	mu  sync.Mutex
-	w   io.Writer
+	w   io.Writer // nil: events are kept in memory
 	err error
+
+	events []Event
+	closed bool
 }
 
-// New makes a recorder that writes each event to w, with one Write, before the call that records it returns.
+// New makes a recorder that writes each event to w, with one Write, before the call that records it returns; with nil for w it
+// keeps them in memory, for a Book.
 func New(w io.Writer, process string) *Recorder {
 	return &Recorder{process: process, start: time.Now(), w: w}
 }
@@ -44,7 +48,7 @@ func (r *Recorder) Close() error {
 	if c, ok := r.w.(io.Closer); ok {
 		err = errors.Join(err, c.Close())
 	}
-	r.w = io.Discard
+	r.closed = true
 	return err
 }
 
@@ -62,7 +66,14 @@ func (r *Recorder) Left(stream string, body []byte) {
 func (r *Recorder) add(e Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
 	e.Process, e.Time = r.process, r.start.UnixNano()+int64(time.Since(r.start))
+	if r.w == nil {
+		r.events = append(r.events, e)
+		return
+	}
 	line, err := json.Marshal(e)
 	if err == nil {
 		_, err = r.w.Write(append(line, '\n'))

@@ -90,6 +90,10 @@ func harness(n *brokers.NATSProcess, rawURL string) conformance.Harness {
 	h := conformance.Harness{
 		Open: func(ctx context.Context) (transport.Driver, error) { return openURL(ctx, rawURL) },
 		URL:  rawURL,
+		Addr: n.Addr,
+		OpenVia: func(ctx context.Context, addr string) (transport.Driver, error) {
+			return openURL(ctx, conformance.ViaHost(rawURL, addr))
+		},
 	}
 	if n.Controllable() { // nobody wants the streams of a server of theirs deleted
 		h.Broker = conformance.Control{

@@ -26,6 +26,10 @@ func TestConformance(t *testing.T) {
 	h := conformance.Harness{
 		Open: func(ctx context.Context) (transport.Driver, error) { return openURL(ctx, r.URL) },
 		URL:  r.URL,
+		Addr: r.Addr,
+		OpenVia: func(ctx context.Context, addr string) (transport.Driver, error) {
+			return openURL(ctx, conformance.ViaHost(r.URL, addr))
+		},
 	}
 	if r.Controllable() { // nobody wants the data of a server of theirs deleted
 		h.Broker = conformance.Control{
