@@ -36,6 +36,8 @@ type KafkaConfig struct {
 	Launcher Launcher
 	// Optimized lets the JVM use its optimizing compiler: for measurements. Without it a broker starts with a third less CPU.
 	Optimized bool
+	// Dir holds the broker's files, and is kept; "" means a temporary one that Stop removes.
+	Dir string
 	// Properties are further lines of server.properties, such as "num.partitions=3".
 	Properties []string
 }
@@ -104,7 +106,7 @@ func StartKafka(ctx context.Context, cfg KafkaConfig) (*Kafka, error) {
 }
 
 func (k *Kafka) local(java, jars string) error {
-	dir, temp, err := folder("", "streamerson-kafka-")
+	dir, temp, err := folder(k.cfg.Dir, "streamerson-kafka-")
 	if err != nil {
 		return err
 	}

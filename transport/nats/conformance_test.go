@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/url"
 	"os"
@@ -110,8 +111,75 @@ func harness(n *brokers.NATSProcess, rawURL string) conformance.Harness {
 }
 
 func TestConformance(t *testing.T) {
-	n := brokerstest.NATS(t, brokers.NATSConfig{})
-	conformance.Run(t, harness(n, n.URL))
+	n := brokerstest.NATS(t, brokers.NATSConfig{MaxStore: 64 << 20})
+	h := harness(n, n.URL)
+	if n.Controllable() {
+		h.Broker.Fill = func(ctx context.Context) error { return withJetStream(ctx, n.Addr, fill) }
+		h.Broker.Relieve = func(ctx context.Context) error {
+			return withJetStream(ctx, n.Addr, func(ctx context.Context, js jetstream.JetStream) error { return js.DeleteStream(ctx, filler) })
+		}
+		h.Broker.DeleteGroup = func(ctx context.Context, stream, group string) error {
+			return withJetStream(ctx, n.Addr, func(ctx context.Context, js jetstream.JetStream) error {
+				return js.DeleteConsumer(ctx, jsStream(stream), token(group))
+			})
+		}
+		h.Broker.SmallDisk = smallDisk
+	}
+	conformance.Run(t, h)
+}
+
+// withJetStream does something over a connection of its own.
+func withJetStream(ctx context.Context, addr string, do func(context.Context, jetstream.JetStream) error) error {
+	nc, err := nats.Connect(addr)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	return do(ctx, js)
+}
+
+// filler is the name of the stream, and its subject, that takes all the room.
+const filler = "filler"
+
+// fill leaves no room in the store: ever smaller messages are stored until one is refused.
+func fill(ctx context.Context, js jetstream.JetStream) error {
+	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: filler, Subjects: []string{filler}}); err != nil {
+		return err
+	}
+	for size := 512 << 10; size > 0; size /= 4 {
+		for {
+			_, err := js.Publish(ctx, filler, make([]byte, size))
+			if e, ok := errors.AsType[*jetstream.APIError](err); ok && apiCode(e) == transport.CodeFull {
+				break
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// smallDisk starts a NATS whose store is on a disk of its own.
+func smallDisk(ctx context.Context, size int64) (*conformance.Disk, error) {
+	disk, err := brokers.NewDisk(size)
+	if err != nil {
+		return nil, err
+	}
+	n, err := brokers.StartNATSProcess(ctx, brokers.NATSConfig{Dir: disk.Dir, MaxStore: 10 * size, Own: true})
+	if err != nil {
+		disk.Remove()
+		return nil, err
+	}
+	return &conformance.Disk{
+		Open: func(ctx context.Context) (transport.Driver, error) { return openURL(ctx, n.URL) },
+		Fill: disk.Fill, Free: disk.Free, Restart: n.Restart,
+		Stop: func() { n.Stop(); disk.Remove() },
+	}, nil
 }
 
 // What core NATS doesn't claim each scenario finds refused. A restart is a wipe as well: nothing is stored.

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/url"
 	"testing"
@@ -44,7 +45,53 @@ func TestConformance(t *testing.T) {
 			StartEmpty: r.StartEmpty,
 			Stop:       func(context.Context) error { return r.Pause() },
 			Continue:   func(context.Context) error { return r.Resume() },
+			// The limit is below what is in use, which is what full means to Redis.
+			Fill:    func(ctx context.Context) error { return limitMemory(ctx, t, r.Addr, "1mb") },
+			Relieve: func(ctx context.Context) error { return limitMemory(ctx, t, r.Addr, "0") },
+			DeleteGroup: func(ctx context.Context, stream, group string) error {
+				operator := admin(t, r.Addr)
+				defer func() { _ = operator.Close() }()
+				return operator.XGroupDestroy(ctx, streamKey(stream), group).Err()
+			},
+			DeleteConsumers: func(ctx context.Context, stream, group string) error {
+				return deleteConsumers(ctx, t, r.Addr, stream, group)
+			},
+			SmallDisk: smallDisk,
 		}
 	}
 	conformance.Run(t, h)
+}
+
+func limitMemory(ctx context.Context, t *testing.T, addr, limit string) error {
+	operator := admin(t, addr)
+	defer func() { _ = operator.Close() }() // the suite counts connections
+	return errors.Join(operator.ConfigSet(ctx, "maxmemory-policy", "noeviction").Err(), operator.ConfigSet(ctx, "maxmemory", limit).Err())
+}
+
+func deleteConsumers(ctx context.Context, t *testing.T, addr, stream, group string) error {
+	operator := admin(t, addr)
+	defer func() { _ = operator.Close() }()
+	consumers, err := operator.XInfoConsumers(ctx, streamKey(stream), group).Result()
+	for _, c := range consumers {
+		err = errors.Join(err, operator.XGroupDelConsumer(ctx, streamKey(stream), group, c.Name).Err())
+	}
+	return err
+}
+
+// smallDisk starts a Redis whose append-only file is on a disk of its own.
+func smallDisk(ctx context.Context, size int64) (*conformance.Disk, error) {
+	disk, err := brokers.NewDisk(size)
+	if err != nil {
+		return nil, err
+	}
+	r, err := brokers.StartRedis(ctx, brokers.RedisConfig{AOF: "everysec", Dir: disk.Dir, Own: true})
+	if err != nil {
+		disk.Remove()
+		return nil, err
+	}
+	return &conformance.Disk{
+		Open: func(ctx context.Context) (transport.Driver, error) { return openURL(ctx, r.URL) },
+		Fill: disk.Fill, Free: disk.Free, Restart: r.Restart,
+		Stop: func() { r.Stop(); disk.Remove() },
+	}, nil
 }
