@@ -13,7 +13,7 @@ func (s *system) books() {
 		s.Fatalf("%v", err)
 	}
 	s.book = b
-	s.atLast(func() { s.judge(b, history.Rules{Lossy: s.forgiven != "", OneEffect: s.once, OneEntry: s.once}) })
+	s.atLast(func() { s.judge(b, history.Rules{Lossy: s.forgiven != "", OneEffect: s.once, OneEntry: s.storedOnce}) })
 }
 
 // judge ends a history, and keeps it if it is bad or the scenario has failed.

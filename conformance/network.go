@@ -40,21 +40,16 @@ func (e *Env) openVia(p *proxy.Proxy) transport.Driver {
 }
 
 // clientVia is client through a proxy, workerVia is local.
-func (s *system) clientVia(p *proxy.Proxy, change func(*rpc.ClientConfig)) (*rpc.Client, *counts) {
+func (s *system) clientVia(p *proxy.Proxy) (*rpc.Client, *counts) {
 	s.Helper()
 	d, r := s.record("client"+itoa(s.number()), s.openVia(p))
-	return s.clientOn(d, func(cfg *rpc.ClientConfig) {
-		if change != nil {
-			change(cfg)
-		}
-		r.Client(cfg)
-	})
+	return s.clientOn(d, r.Client)
 }
 
-func (s *system) workerVia(p *proxy.Proxy, change func(*childConfig)) *member {
+func (s *system) workerVia(p *proxy.Proxy) {
 	s.Helper()
 	d, r := s.record("local"+itoa(s.number()), s.openVia(p))
-	return s.localOn(d, r, change)
+	s.localOn(d, r, nil)
 }
 
 // fix fails the scenario when a proxy can't do what it is asked for.

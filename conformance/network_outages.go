@@ -20,8 +20,8 @@ func halfOpen(s *system) {
 	}
 	p := s.hop()
 	s.local(nil)
-	s.workerVia(p, nil)
-	cut, _ := s.clientVia(p, nil)
+	s.workerVia(p)
+	cut, _ := s.clientVia(p)
 	whole, _ := s.client(nil)
 	s.backWithin(cut, back)
 	l := s.startLoad(cut, 8, timeout)
@@ -72,8 +72,8 @@ func cuts20(s *system) {
 	}
 	p := s.hop()
 	s.local(nil)
-	s.workerVia(p, nil)
-	c, _ := s.clientVia(p, nil)
+	s.workerVia(p)
+	c, _ := s.clientVia(p)
 	s.backWithin(c, back)
 	l := s.startLoad(c, 4, timeout)
 	r := rand.New(rand.NewPCG(s.h.Seed, 20)) //nolint:gosec // to be made again from the seed
@@ -97,11 +97,11 @@ func cuts20(s *system) {
 // connected again it is ready and calls succeed within 2 s; the call that ran gets its reply, or ends by its deadline where the
 // lane lives in the connection.
 func gatewayCut(s *system) {
-	s.once = true
+	s.once, s.storedOnce = true, true
 	const outage = 3 * time.Second
 	s.local(nil)
 	p := s.hop()
-	cut, _ := s.clientVia(p, nil)
+	cut, _ := s.clientVia(p)
 	whole, _ := s.client(nil)
 	s.backWithin(cut, back)
 	running := s.later(cut, s.request(fnEffect, "running "+s.millis(patience/5), 2*patience))

@@ -16,10 +16,10 @@ const strikes = 5
 // are stored, so each runs, once and once only; a one-way message is reported as accepted or as unknown, and so is a call that
 // doesn't get its reply (lanes that live in a connection lose what comes in that moment), at its deadline at the latest.
 func publishAnswerLost(s *system) {
-	s.once = true
+	s.once, s.storedOnce = true, true
 	s.local(nil)
 	p := s.hop()
-	c, _ := s.clientVia(p, nil)
+	c, _ := s.clientVia(p)
 	s.struck(c, p, proxy.LoseAnswer)
 	s.until(2*patience, "all that was stored to run", func() bool {
 		for i := range strikes {
@@ -35,10 +35,10 @@ func publishAnswerLost(s *system) {
 // deadline, each one-way message by the driver's time limit; none is reported as accepted and then missing, none runs twice, and
 // no half of a message is delivered. After each the next call succeeds.
 func publishCut(s *system) {
-	s.once = true
+	s.once, s.storedOnce = true, true
 	s.local(nil)
 	p := s.hop()
-	c, _ := s.clientVia(p, nil)
+	c, _ := s.clientVia(p)
 	s.struck(c, p, proxy.CutMessage, proxy.LoseMessage)
 	if dead := s.deadLetters(); len(dead) > 0 {
 		s.Errorf("%d dead letters, the first of %d bytes: a part of a message was delivered", len(dead), len(dead[0].Frame))

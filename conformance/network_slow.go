@@ -14,12 +14,12 @@ import (
 // Rule: with a latency of 200 ± 100 ms each way before a client and a worker, 30 calls at once succeed and
 // run once each; a handler that takes two and a half leases keeps its lease, and runs once.
 func latency(s *system) {
-	s.once = true
+	s.once, s.storedOnce = true, true
 	p := s.hop()
 	s.fix(p.Latency(200*time.Millisecond, 100*time.Millisecond))
 	began := time.Now()
-	s.workerVia(p, nil)
-	c, seen := s.clientVia(p, nil)
+	s.workerVia(p)
+	c, seen := s.clientVia(p)
 	connected := time.Now()
 	long := s.later(c, s.request(fnEffect, "long "+s.millis(systemLease*5/2), 4*patience))
 	var wg sync.WaitGroup
@@ -45,8 +45,8 @@ func latency(s *system) {
 func singleBytes(s *system) {
 	p := s.hop()
 	s.fix(p.Slice(1))
-	s.workerVia(p, nil)
-	c, _ := s.clientVia(p, nil)
+	s.workerVia(p)
+	c, _ := s.clientVia(p)
 	var wg sync.WaitGroup
 	for g := range 4 {
 		wg.Go(func() {

@@ -44,6 +44,8 @@ type system struct {
 	dead []*rpc.DeadLetter
 	// once: no handler may begin twice for a request.
 	once bool
+	// storedOnce: no message may be stored twice.
+	storedOnce bool
 	// forgiven says why accepted requests may be lost here; "" means that they may not.
 	forgiven string
 }
