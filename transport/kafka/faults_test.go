@@ -17,13 +17,13 @@ import (
 func TestCredentials(t *testing.T) {
 	k := ours(t)
 	for _, m := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} {
-		d, err := openURL(within(t, 5*time.Second), k.URL+"?sasl="+m, transport.Options{})
+		d, err := openURL(within(t, 3*loaded), k.URL+"?dial_timeout=5s&sasl="+m, transport.Options{})
 		if err != nil {
 			t.Errorf("%s: %v", m, err)
 			continue
 		}
 		_ = d.Close(t.Context())
-		_, err = openURL(within(t, 5*time.Second), "kafka://app:hunter2@"+k.Addr+"?sasl="+m, transport.Options{})
+		_, err = openURL(within(t, 3*loaded), "kafka://app:hunter2@"+k.Addr+"?dial_timeout=5s&sasl="+m, transport.Options{})
 		if !transport.IsCode(err, transport.CodeUnauthenticated) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s with a wrong password: %v", m, err)
 		}
@@ -32,7 +32,7 @@ func TestCredentials(t *testing.T) {
 
 func TestTLS(t *testing.T) {
 	k := ours(t)
-	d, err := openURL(within(t, 5*time.Second), "kafkas://"+k.TLSAddr+"?tls_ca="+pemFile, transport.Options{})
+	d, err := openURL(within(t, 3*loaded), "kafkas://"+k.TLSAddr+"?dial_timeout=5s&tls_ca="+pemFile, transport.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,8 +40,8 @@ func TestTLS(t *testing.T) {
 	s := newStream(t, d.(*Driver))
 	send(t, d.(*Driver), s, "x")
 	c := join(t, d.(*Driver))
-	ack(t, c, receive(t, c, 5*time.Second, 1, s)...)
-	_, err = openURL(within(t, 5*time.Second), "kafkas://"+k.TLSAddr, transport.Options{})
+	ack(t, c, receive(t, c, 2*loaded, 1, s)...)
+	_, err = openURL(within(t, 3*loaded), "kafkas://"+k.TLSAddr+"?dial_timeout=5s", transport.Options{})
 	if !transport.IsCode(err, transport.CodeUnavailable) || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("with a certificate that nobody vouches for: %v", err)
 	}
@@ -53,8 +53,8 @@ func TestUnreachableBroker(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	_, err = openURL(within(t, 5*time.Second), fmt.Sprintf("kafka://127.0.0.1:%d", port), transport.Options{})
-	if !transport.IsCode(err, transport.CodeUnavailable) || time.Since(start) > 2*time.Second {
+	_, err = openURL(within(t, 3*loaded), fmt.Sprintf("kafka://127.0.0.1:%d", port), transport.Options{})
+	if !transport.IsCode(err, transport.CodeUnavailable) || time.Since(start) > 2*time.Second+loaded {
 		t.Errorf("after %v: %v", time.Since(start), err)
 	}
 }
@@ -65,7 +65,7 @@ func TestOldGenerationCannotCommit(t *testing.T) {
 	s := newStream(t, d)
 	c := join(t, d)
 	send(t, d, s, "a")
-	ack(t, c, receive(t, c, 5*time.Second, 1, s)...)
+	ack(t, c, receive(t, c, 2*loaded, 1, s)...)
 	d.mu.RLock()
 	m := d.members[groupID(group, s)]
 	d.mu.RUnlock()
@@ -109,7 +109,7 @@ func TestTakeoverAfterACrash(t *testing.T) {
 	if d1.Publish(t.Context(), msgs, r); r[5].Err != nil {
 		t.Fatal(r[5].Err)
 	}
-	got := receive(t, c1, 5*time.Second, 4, s)
+	got := receive(t, c1, 2*loaded, 4, s)
 	ack(t, c1, got[1], got[3])
 	time.Sleep(4 * commitEvery)
 	crash(d1)
@@ -118,8 +118,10 @@ func TestTakeoverAfterACrash(t *testing.T) {
 	if err := d2.Ensure(t.Context(), []transport.StreamSpec{{Stream: s, Groups: []string{group}}}); err != nil {
 		t.Fatal(err)
 	}
-	rest := receive(t, c2, 12*time.Second, 4, s)
-	if took := time.Since(start); took > 8*time.Second {
+	rest := receive(t, c2, 8*time.Second+2*loaded, 4, s)
+	took := time.Since(start)
+	t.Logf("the takeover took %v", took)
+	if took > 8*time.Second+loaded {
 		t.Errorf("the takeover took %v", took)
 	}
 	for _, x := range rest {
@@ -134,7 +136,9 @@ func TestTakeoverAfterACrash(t *testing.T) {
 // Members come and go while messages flow: none is lost, and as handlers are quicker than the drain, none comes twice.
 func TestRebalancesLoseNothing(t *testing.T) {
 	const n = 600
-	d := open(t, transport.Options{})
+	patient := *shared
+	patient.URL += "?drain=5s" // a busy machine may hold up a handler for a second
+	d := openOn(t, &patient, transport.Options{})
 	s := newStream(t, d)
 	var mu sync.Mutex
 	got := map[string]int{}
@@ -163,7 +167,7 @@ func TestRebalancesLoseNothing(t *testing.T) {
 	wg.Go(func() { work(d, stop) })
 	wg.Go(func() {
 		for range 4 {
-			other := open(t, transport.Options{})
+			other := openOn(t, &patient, transport.Options{})
 			leave := make(chan struct{})
 			time.AfterFunc(time.Second, func() { close(leave) })
 			work(other, leave)
@@ -173,7 +177,7 @@ func TestRebalancesLoseNothing(t *testing.T) {
 		send(t, d, s, fmt.Sprint(i))
 		time.Sleep(5 * time.Millisecond)
 	}
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(3 * loaded)
 	for {
 		mu.Lock()
 		have := len(got)
@@ -206,7 +210,7 @@ func TestBrokerKilled(t *testing.T) {
 		want = append(want, fmt.Sprint("m", i))
 	}
 	send(t, d, s, want...)
-	held := receive(t, c, 5*time.Second, 10, s)
+	held := receive(t, c, 2*loaded, 10, s)
 	time.Sleep(4 * commitEvery)
 	if err := k.Kill9(); err != nil {
 		t.Fatal(err)
@@ -214,8 +218,8 @@ func TestBrokerKilled(t *testing.T) {
 	for range 3 {
 		start := time.Now()
 		r := make([]transport.Result, 1)
-		d.Publish(within(t, 5*time.Second), []transport.Message{{Stream: s, Body: []byte("x")}}, r)
-		if r[0].Outcome != transport.OutcomeRejected || !transport.IsCode(r[0].Err, transport.CodeUnavailable) || time.Since(start) > time.Second {
+		d.Publish(within(t, 3*loaded), []transport.Message{{Stream: s, Body: []byte("x")}}, r)
+		if r[0].Outcome != transport.OutcomeRejected || !transport.IsCode(r[0].Err, transport.CodeUnavailable) || time.Since(start) > time.Second+loaded {
 			t.Errorf("with the broker dead: %v after %v: %v", r[0].Outcome, time.Since(start), r[0].Err)
 		}
 	}
@@ -225,15 +229,15 @@ func TestBrokerKilled(t *testing.T) {
 	back := time.Now()
 	for {
 		r := make([]transport.Result, 1)
-		if d.Publish(within(t, 5*time.Second), []transport.Message{{Stream: s, Body: []byte("late")}}, r); r[0].Err == nil {
+		if d.Publish(within(t, 3*loaded), []transport.Message{{Stream: s, Body: []byte("late")}}, r); r[0].Err == nil {
 			break
 		}
-		if time.Since(back) > 10*time.Second {
+		if time.Since(back) > 2*time.Second+loaded {
 			t.Fatal(r[0].Err)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	rest := receive(t, c, 10*time.Second, 31, s)
+	rest := receive(t, c, 2*loaded, 31, s)
 	t.Logf("back %v after the port answers", time.Since(back))
 	ack(t, c, held...)
 	ack(t, c, rest...)
@@ -262,18 +266,18 @@ func TestBrokerPaused(t *testing.T) {
 	time.Sleep(100 * time.Millisecond) // the signal reaches the last of its threads a little later
 	r := make([]transport.Result, 1)
 	start := time.Now()
-	d.Publish(within(t, 10*time.Second), []transport.Message{{Stream: s, Body: []byte("x")}}, r)
+	d.Publish(within(t, 3*loaded), []transport.Message{{Stream: s, Body: []byte("x")}}, r)
 	took := time.Since(start)
 	if err := k.Resume(); err != nil {
 		t.Fatal(err)
 	}
-	if r[0].Outcome == transport.OutcomeAccepted || took > 4*time.Second {
+	if r[0].Outcome == transport.OutcomeAccepted || took > 4*time.Second+loaded {
 		t.Errorf("with the broker stopped: %v after %v: %v", r[0].Outcome, took, r[0].Err)
 	}
 	// The broker may count itself out for a moment.
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(3 * loaded)
 	for {
-		if d.Publish(within(t, 5*time.Second), []transport.Message{{Stream: s, Body: []byte("after")}}, r); r[0].Err == nil {
+		if d.Publish(within(t, 3*loaded), []transport.Message{{Stream: s, Body: []byte("after")}}, r); r[0].Err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -331,7 +335,7 @@ func TestIdleGroupShares(t *testing.T) {
 		if _, err := c.Receive(ctx, 1, []transport.Credit{{Stream: s}}); err == nil || ctx.Err() == nil {
 			t.Fatalf("receive: %v", err)
 		}
-		for deadline := time.Now().Add(20 * time.Second); owned(d) != 8/(i+1) || owned(d1) != 8/(i+1); time.Sleep(20 * time.Millisecond) {
+		for deadline := time.Now().Add(3 * loaded); owned(d) != 8/(i+1) || owned(d1) != 8/(i+1); time.Sleep(20 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("with %d members of an idle group they own %d and %d of 8 partitions", i+1, owned(d1), owned(d2))
 			}

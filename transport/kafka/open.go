@@ -14,6 +14,10 @@ import (
 	"github.com/streamerson/streamerson/transport"
 )
 
+// openTries is how often Open asks a broker that takes connections and doesn't answer in time: one that has just started may be
+// slow to greet its first client.
+const openTries = 4
+
 // Open is a transport.Opener. It connects, checks the credentials and the broker's version, finds out how durable what it
 // accepts is, and starts the driver's goroutines.
 func Open(ctx context.Context, u *url.URL, opts transport.Options) (transport.Driver, error) {
@@ -29,7 +33,11 @@ func Open(ctx context.Context, u *url.URL, opts transport.Options) (transport.Dr
 		streams: map[string]*stream{}, members: map[string]*member{}, lookups: map[string]*lookup{}, consumers: map[*consumer]bool{}, tailers: map[*tailer]bool{},
 	}
 	d.bg, d.bgCancel = context.WithCancel(context.Background())
-	if err := d.inspect(ctx); err != nil {
+	err = d.inspect(ctx)
+	for try := 1; try < openTries && codeOf(err) == transport.CodeTimeout && ctx.Err() == nil; try++ {
+		err = d.inspect(ctx)
+	}
+	if err != nil {
 		d.bgCancel()
 		d.cl.links.close()
 		return nil, opError("open", "", err)
