@@ -40,7 +40,7 @@ func latency(s *system) {
 	}
 }
 
-// Rule: when the network passes on single bytes only, each way, before a client and a worker, calls with bodies of up to 2 KiB of
+// Rule: when the network passes on single bytes only, each way, before a client and a worker, calls with bodies of up to 256 B of
 // random bytes get their own back.
 func singleBytes(s *system) {
 	p := s.hop()
@@ -48,11 +48,11 @@ func singleBytes(s *system) {
 	s.workerVia(p)
 	c, _ := s.clientVia(p)
 	var wg sync.WaitGroup
-	for g := range 4 {
+	for g := range 2 {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(s.h.Seed, uint64(g))) //nolint:gosec // to be made again from the seed
 			for i := range 5 {
-				body := make([]byte, r.IntN(2<<10))
+				body := make([]byte, r.IntN(256))
 				for j := range body {
 					body[j] = byte(r.Uint32())
 				}
