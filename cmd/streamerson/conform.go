@@ -165,6 +165,9 @@ func (f *conformFlags) connect(cmd *cobra.Command, h *conformance.Harness) (stop
 		}
 		h.URL, h.Broker, h.Takeover = b.url, b.control, b.takeover
 		h.Open = func(ctx context.Context) (transport.Driver, error) { return openQuietly(ctx, b.url) }
+		if b.via != nil {
+			h.Addr, h.OpenVia = b.addr, func(ctx context.Context, addr string) (transport.Driver, error) { return openQuietly(ctx, b.via(addr)) }
+		}
 		return b.stop, nil
 	}
 	cfg, err := loadConfig(cmd, config.UseTransport)

@@ -16,8 +16,11 @@ import (
 // testBroker is a broker that was started for a run of the suite, and what can be done to it.
 type testBroker struct {
 	url     string
+	addr    string
 	control conformance.Control
-	stop    func()
+	// via is the URL that leads to the broker through another address.
+	via  func(addr string) string
+	stop func()
 	// takeover is Harness.Takeover: how long the broker takes to find out that a worker is dead; 0 means by its lease.
 	takeover time.Duration
 }
@@ -86,6 +89,8 @@ func startTestKafka(ctx context.Context) (*testBroker, error) {
 	}
 	b := controlled(fmt.Sprintf("%s?partitions=%d", k.URL, testPartitions), &k.Broker, k.Wipe)
 	b.takeover = kafkaTakeover
+	// Kafka's clients connect to the address that the broker tells them.
+	b.via = func(addr string) string { return b.url + "&dial_timeout=3s&via=" + addr }
 	return b, nil
 }
 
@@ -94,7 +99,7 @@ const kafkaTakeover = 8 * time.Second
 
 // controlled hands a broker's verbs to the suite, unless it runs elsewhere and is somebody's.
 func controlled(url string, b *brokers.Broker, wipe func(context.Context) error) *testBroker {
-	t := &testBroker{url: url, stop: b.Stop}
+	t := &testBroker{url: url, addr: b.Addr, stop: b.Stop, via: func(addr string) string { return conformance.ViaHost(url, addr) }}
 	if b.Controllable() {
 		t.control = conformance.Control{
 			Wipe:       wipe,
