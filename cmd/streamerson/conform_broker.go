@@ -63,7 +63,11 @@ func startTestRedis(ctx context.Context) (*testBroker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return controlled(r.URL, &r.Broker, r.Wipe), nil
+	t := controlled(r.URL, &r.Broker, r.Wipe)
+	if r.Controllable() {
+		t.control.SmallDisk, t.control.Fill, t.control.Relieve = redisOnDisk, r.Fill, r.Relieve
+	}
+	return t, nil
 }
 
 // startTestNATS starts this program again as a nats-server, so that it can be killed.
@@ -76,7 +80,11 @@ func startTestNATS(ctx context.Context, core bool) (*testBroker, error) {
 		// It stores nothing but its clients' subscriptions, which end with their connections.
 		return controlled("nats+core://"+n.Addr, &n.Broker, n.Restart), nil
 	}
-	return controlled(n.URL, &n.Broker, n.Wipe), nil
+	t := controlled(n.URL, &n.Broker, n.Wipe)
+	if n.Controllable() {
+		t.control.SmallDisk = natsOnDisk
+	}
+	return t, nil
 }
 
 // testPartitions of a stream on the suite's own Kafka are few: scenarios with 50 streams would otherwise make 400.
@@ -89,6 +97,9 @@ func startTestKafka(ctx context.Context) (*testBroker, error) {
 	}
 	b := controlled(fmt.Sprintf("%s?partitions=%d", k.URL, testPartitions), &k.Broker, k.Wipe)
 	b.takeover = kafkaTakeover
+	if k.Controllable() {
+		b.control.SmallDisk = kafkaOnDisk
+	}
 	// Kafka's clients connect to the address that the broker tells them.
 	b.via = func(addr string) string { return b.url + "&dial_timeout=3s&via=" + addr }
 	return b, nil

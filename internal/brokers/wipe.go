@@ -33,18 +33,29 @@ func (b *Broker) dial(ctx context.Context) (net.Conn, error) {
 }
 
 // Wipe deletes all data while the server runs (FLUSHALL). It is for servers without a password that were started here.
-func (r *Redis) Wipe(ctx context.Context) error {
+func (r *Redis) Wipe(ctx context.Context) error { return r.command(ctx, "FLUSHALL") }
+
+// Fill leaves the server no memory for more: the limit is below what is in use, and nothing is evicted. Relieve ends that.
+func (r *Redis) Fill(ctx context.Context) error {
+	return errors.Join(r.command(ctx, "CONFIG SET maxmemory-policy noeviction"), r.command(ctx, "CONFIG SET maxmemory 1mb"))
+}
+
+// Relieve ends Fill.
+func (r *Redis) Relieve(ctx context.Context) error { return r.command(ctx, "CONFIG SET maxmemory 0") }
+
+// command sends one command, whose answer has to be OK.
+func (r *Redis) command(ctx context.Context, line string) error {
 	c, err := r.dial(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = c.Close() }()
-	if _, err := io.WriteString(c, "FLUSHALL\r\n"); err != nil {
+	if _, err := io.WriteString(c, line+"\r\n"); err != nil {
 		return err
 	}
 	answer, err := bufio.NewReader(c).ReadString('\n')
 	if err == nil && answer != "+OK\r\n" {
-		err = fmt.Errorf("brokers: FLUSHALL: %q", answer)
+		err = fmt.Errorf("brokers: %s: %q", line, answer)
 	}
 	return err
 }
