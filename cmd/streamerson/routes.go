@@ -89,6 +89,8 @@ func liveWorkers(ctx context.Context, cfg *config.Config) (workers map[string]st
 			workers[stream] = "0 (no such stream yet)"
 		case err != nil:
 			note = oneLine(err.Error())
+		case lag.Consumers < 0:
+			workers[stream] = "can't tell now"
 		default:
 			workers[stream] = strconv.Itoa(lag.Consumers)
 		}

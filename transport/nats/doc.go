@@ -7,9 +7,12 @@
 //	nats+core://host:4222                   core NATS, at most once (see below); nats+core+tls://
 //
 // Parameters: timeout (2s; how long an answer may take), dial_timeout (1s), token, creds (a credentials file), nkey (a seed
-// file), inbox_prefix (_INBOX), replicas (1) and storage (file, or memory) of streams that are made here, dedup (true: message ids, see Outcomes), tls_ca,
-// tls_cert, tls_key (PEM files), tls_server_name. Any other is an error that names it. An account needs streamerson.>, $JS.API.> and
-// $JS.ACK.>, and its inbox prefix. Set the server's max_payload to the largest body and some room: its default is 1 MiB.
+// file), inbox_prefix (_INBOX), replicas (1) and storage (file, or memory) of streams that are made here, dedup (true: message ids,
+// see Outcomes), tls_ca, tls_cert, tls_key (PEM files), tls_server_name. Any other is an error that names it.
+//
+// An account needs streamerson.>, $JS.API.> and $JS.ACK.>, and its inbox prefix. Set the server's max_payload to the largest body
+// and some room: its default is 1 MiB. Set max_file_store below what its disk has: past that bound it refuses (CodeFull) and takes more
+// once there is room, but a server whose disk is really full turns JetStream off until it is restarted.
 //
 // # Connections
 //

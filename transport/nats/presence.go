@@ -20,6 +20,9 @@ const (
 	firstGather = 30 * time.Millisecond
 	gather      = 25 * time.Millisecond
 	noAnswer    = 150 * time.Millisecond
+	// unsureFor is how long nothing is concluded from the silence of a group that has subscribers: a loaded worker may be
+	// late, and a stopped one stays subscribed until the server finds out.
+	unsureFor = 3 * time.Second
 	// askBuffer is how many questions may wait; what is beyond is dropped, and asked again.
 	askBuffer = 1024
 )
@@ -46,6 +49,7 @@ type groupLife struct {
 	ask     uint64
 	fresh   map[string]bool
 	none    bool
+	silent  time.Time     // since when it has subscribers and none of them answers; zero if not
 	changed chan struct{} // holds one signal
 }
 
@@ -133,7 +137,7 @@ func (p *presence) heard(m *natsgo.Msg) {
 	}
 }
 
-// count asks who serves stream for group, and returns how many do.
+// count asks who serves stream for group, and returns how many do; −1 when there are some, but none has answered so far.
 func (p *presence) count(ctx context.Context, stream, group string) int {
 	subject := liveSubject(stream, group)
 	p.mu.Lock()
@@ -198,5 +202,15 @@ func (p *presence) living(g *groupLife) int {
 			delete(g.seen, id)
 		}
 	}
-	return n
+	if n > 0 || g.none {
+		g.silent = time.Time{}
+		return n
+	}
+	if g.silent.IsZero() {
+		g.silent = time.Now()
+	}
+	if time.Since(g.silent) < unsureFor {
+		return -1
+	}
+	return 0
 }

@@ -1,0 +1,100 @@
+package nats
+
+import (
+	"context"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/streamerson/streamerson/transport"
+)
+
+// Settle publishes the replies; an ack has nothing else to do. Release and Extend are refused.
+func (c *coreConsumer) Settle(ctx context.Context, batch []transport.Settlement, errs []error) {
+	replies, of := make([]transport.Message, 0, len(batch)), make([]int, 0, len(batch))
+	for i := range batch {
+		if errs[i] = c.checkSettlement(&batch[i]); errs[i] == nil && batch[i].Reply != nil {
+			replies, of = append(replies, *batch[i].Reply), append(of, i)
+		}
+	}
+	if len(replies) == 0 {
+		return
+	}
+	results := make([]transport.Result, len(replies))
+	c.d.Publish(ctx, replies, results)
+	for k, i := range of {
+		errs[i] = results[k].Err
+	}
+}
+
+func (c *coreConsumer) checkSettlement(s *transport.Settlement) error {
+	stream := ""
+	var t coreToken
+	if s.Delivery != nil {
+		t, _ = s.Delivery.Token.(coreToken)
+		stream = s.Delivery.Stream
+	}
+	select {
+	case <-c.done:
+		return errClosed("settle")
+	default:
+	}
+	switch {
+	case t.c != c:
+		return failMsg(transport.CodeInvalid, "settle", stream, "this consumer did not receive that delivery")
+	case s.Verb == transport.Release || s.Verb == transport.Extend:
+		return failMsg(transport.CodeUnsupported, "settle", stream, "core NATS gives a request once; use nats:// where it has to come again")
+	case s.Verb != transport.Ack:
+		return failMsg(transport.CodeInvalid, "settle", stream, "the verb is not Ack, Release or Extend")
+	}
+	return nil
+}
+
+func (c *coreConsumer) leave(s *coreStream) {
+	if s.live != nil {
+		c.d.presence.leave(s.live)
+	}
+	_ = s.sub.Unsubscribe() // fails only when the connection is closed
+}
+
+// Close leaves the queue groups. What waits in this process is handed on to others, as far as there are any.
+func (c *coreConsumer) Close(ctx context.Context) error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil
+	}
+	c.closed = true
+	close(c.done)
+	for _, s := range c.subs {
+		c.leave(s)
+	}
+	c.mu.Unlock()
+	c.d.mu.Lock()
+	delete(c.d.members, c)
+	c.d.mu.Unlock()
+	lost, up := c.d.link.current()
+	if !up {
+		return nil
+	}
+	limit := min(c.d.set.timeout, time.Second)
+	_ = c.d.mux.barrier(ctx, limit, lost) // then the server sends nothing more here
+	c.mu.Lock()
+	var left []*natsgo.Msg
+	for _, s := range c.subs {
+		left = append(left, s.queue...)
+	}
+	c.subs = nil
+	for m := c.next(); m != nil; m = c.next() {
+		left = append(left, m)
+	}
+	c.mu.Unlock()
+	if len(left) == 0 {
+		return nil
+	}
+	for _, m := range left {
+		_ = c.d.nc.Publish(m.Subject, m.Data) // at most once: nobody may be there
+	}
+	_ = c.d.mux.barrier(ctx, limit, lost)
+	return nil
+}
