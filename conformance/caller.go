@@ -21,6 +21,7 @@ type callerConfig struct {
 	Function, Prefix string
 	Takes            int
 	Timeout          time.Duration
+	NoWorkerWait     time.Duration
 }
 
 // callerPause is between one steady call and the next: in a growing queue calls would expire, and rightly so.
@@ -28,7 +29,7 @@ const callerPause = 10 * time.Millisecond
 
 // runCaller makes its calls, and ends with the last one that had begun when ctx ended. The driver stays the caller's.
 func runCaller(ctx context.Context, d transport.Driver, r *history.Recorder, cfg childConfig, say report) error {
-	calls := rpc.ClientConfig{Name: cfg.Name, Timeout: cfg.Caller.Timeout, Observer: &counts{say: say}, Logger: slog.New(slog.DiscardHandler)}
+	calls := rpc.ClientConfig{Name: cfg.Name, Timeout: cfg.Caller.Timeout, NoWorkerWait: cfg.Caller.NoWorkerWait, Observer: &counts{say: say}, Logger: slog.New(slog.DiscardHandler)}
 	r.Client(&calls)
 	client, err := rpc.NewClient(ctx, d, calls)
 	if err != nil {

@@ -88,7 +88,7 @@ func workerKilled(s *system) {
 		l, err := s.admin.Lag(context.Background(), s.stream, rpc.DefaultGroup)
 		return err == nil && l.Consumers == 0
 	})
-	time.Sleep(s.d(time.Second)) // a client looks from time to time
+	c, _ = s.client(func(cfg *rpc.ClientConfig) { cfg.NoWorkerWait = 0 })
 	if got := s.call(c, s.request(fnEcho, "x", 2*patience)); rpc.CodeOf(got.err) != rpc.CodeUnavailable || got.took > s.d(time.Second)+slack {
 		s.Errorf("with no worker left: %v, want unavailable within 1 s", got)
 	}

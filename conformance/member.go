@@ -77,7 +77,7 @@ func (s *system) newMember(name string) *member {
 func (s *system) childConfig(role string, change func(*childConfig)) childConfig {
 	cfg := childConfig{
 		Role: role, URL: s.h.URL, Name: role + itoa(s.number()), Streams: []string{s.stream},
-		Worker: workerConfig{Slots: 32, Lease: s.d(steadyLease)}, Caller: callerConfig{Timeout: s.d(4 * patience)},
+		Worker: workerConfig{Slots: 32, Lease: s.d(steadyLease)}, Caller: callerConfig{Timeout: s.d(4 * patience), NoWorkerWait: s.d(patientWait)},
 	}
 	if change != nil {
 		change(&cfg)

@@ -105,7 +105,7 @@ func failingOneWay(s *system) {
 // Rule: where LiveConsumers is claimed, a call to a stream without workers fails with unavailable and "not published" within 1 s,
 // where it isn't at its deadline; a worker that comes is used within 1 s; after it has left calls fail as before.
 func noWorkers(s *system) {
-	c, _ := s.client(nil)
+	c, _ := s.client(func(cfg *rpc.ClientConfig) { cfg.NoWorkerWait = 0 })
 	refused := func(when string) {
 		s.Helper()
 		const timeout = 2 * patience

@@ -151,7 +151,7 @@ func (s *system) client(change func(*rpc.ClientConfig)) (*rpc.Client, *counts) {
 func (s *system) clientOn(d transport.Driver, change func(*rpc.ClientConfig)) (*rpc.Client, *counts) {
 	s.Helper()
 	seen := &counts{}
-	cfg := rpc.ClientConfig{Timeout: s.d(4 * patience), Observer: seen, Logger: slog.New(slog.DiscardHandler)}
+	cfg := rpc.ClientConfig{Timeout: s.d(4 * patience), NoWorkerWait: s.d(patientWait), Observer: seen, Logger: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&cfg)
 	}
@@ -170,6 +170,10 @@ func (s *system) clientOn(d transport.Driver, change func(*rpc.ClientConfig)) (*
 	})
 	return c, seen
 }
+
+// patientWait is how long a client waits for a sign of life of a worker, before Harness.Slow: a worker on a machine that is
+// overloaded may be silent for longer than the 700 ms that are usual. Scenarios about workers that are not there set 0.
+const patientWait = patience
 
 // request is one to the system's stream, with the time limit before Slow; 0 means the client's.
 func (s *system) request(function, body string, timeout time.Duration) *rpc.Request {
