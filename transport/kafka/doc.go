@@ -19,7 +19,8 @@
 //   - At most as many processes work on a stream as it has partitions. Choose partitions for the most workers that you will
 //     have. The number is fixed when the stream is made; kafka-topics.sh can raise it later.
 //   - A slow process holds up what waits in its partitions, even while others are idle. Give long and short calls streams of
-//     their own, and each process more handler slots.
+//     their own, and each process more handler slots. For the same reason handlers that call streams which their own process
+//     serves can wait for each other when all its slots are taken: reserve slots (min) for the streams that are called.
 //   - There are no leases (Redeliver and Extend are not claimed). A delivery stays with its process for as long as that lives:
 //     a handler that hangs is never given to another. Set deadlines. When a process dies its partitions go to others after
 //     the session, 6 s, or at once when it closes orderly.
@@ -29,6 +30,7 @@
 //   - Browse isn't claimed: a partition can only be cut off at its beginning, not have single entries removed. Read dead letters
 //     with kafka-console-consumer.sh. Settled requests stay in the topic until retention removes them, unread ones as well:
 //     set retention.ms to more than the longest outage of your workers.
+//   - Share groups, which give single messages to any member, aren't used: docs/adr/0011 has the measurements.
 //   - Dedup isn't claimed: an Unknown publish is never repeated. The rpc core drops doubles by their id.
 //
 // # What it gives
