@@ -20,6 +20,8 @@ const (
 	// Publish holds what many callers asked for meanwhile: in one partition it would all be one worker's. Each partition costs the
 	// broker about as much as ten messages.
 	spreadEvery = 8
+	// slowest is how many bytes a second a broker takes at the least: a request gets that much more time than timeout.
+	slowest = 4 << 20
 	// routeTries bounds how often a message is sent again that a broker refused because it doesn't lead the partition: such a
 	// refusal is certain, and a topic's leader learns of it some milliseconds after the topic was made.
 	routeTries = 8
@@ -238,6 +240,7 @@ func (d *Driver) produce(ctx context.Context, op string, leader int32, msgs []tr
 	at := map[string]int{}
 	find := map[target]*batch{}
 	now := d.brokerNow()
+	size := 0
 	for _, b := range bs {
 		j, ok := at[b.topic]
 		if !ok {
@@ -248,13 +251,14 @@ func (d *Driver) produce(ctx context.Context, op string, leader int32, msgs []tr
 		records := make([]protocol.Record, len(b.msgs))
 		for k, i := range b.msgs {
 			records[k] = record(&msgs[i], now)
+			size += len(msgs[i].Body)
 		}
 		req.Topics[j].Partitions = append(req.Topics[j].Partitions, produce.RequestPartition{
 			Partition: b.partition, RecordSet: protocol.RecordSet{Records: protocol.NewRecordReader(records...)}})
 		find[b.target] = b
 	}
 	start := time.Now()
-	m, sent, err := d.cl.to(ctx, leader, d.set.timeout+d.set.timeout/4, req)
+	m, sent, err := d.cl.to(ctx, leader, d.set.timeout+d.set.timeout/4+time.Duration(size)*time.Second/slowest, req)
 	if err != nil {
 		for _, b := range bs {
 			if !sent {
