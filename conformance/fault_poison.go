@@ -47,7 +47,7 @@ func poison10k(s *system) {
 		// No faster than they are buried: a transport may bound what waits.
 		s.until(4*patience, "the dead letters to keep up", func() bool { return len(s.deadLetters()) > i-20*chunk })
 	}
-	s.until(8*patience, "all dead letters", func() bool { return len(s.deadLetters()) >= total })
+	s.until(8*patience, "all dead letters", func() bool { return s.ledger.buried() >= total })
 	stop()
 	beside.Wait()
 	frames := map[string]int{}

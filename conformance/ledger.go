@@ -33,6 +33,13 @@ func (l *ledger) outcome(name string, accepted bool) {
 	}
 }
 
+// buried counts the different dead letters.
+func (l *ledger) buried() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.dead)
+}
+
 // reset forgets all: what follows is the scenario proper.
 func (l *ledger) reset() {
 	l.mu.Lock()
