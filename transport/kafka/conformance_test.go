@@ -81,7 +81,9 @@ func smallDisk(ctx context.Context, size int64) (*conformance.Disk, error) {
 	}
 	// A second broker that has just begun is slow: it gets more time to answer.
 	return &conformance.Disk{
-		Open: func(ctx context.Context) (transport.Driver, error) { return openQuiet(ctx, k.URL+"?partitions=1&timeout=10s&dial_timeout=5s") },
+		Open: func(ctx context.Context) (transport.Driver, error) {
+			return openQuiet(ctx, k.URL+"?partitions=1&timeout=10s&dial_timeout=5s")
+		},
 		Fill: disk.Fill, Free: disk.Free, Restart: k.Restart,
 		Stop: func() { k.Stop(); disk.Remove() },
 	}, nil
