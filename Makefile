@@ -13,8 +13,8 @@ BROKER         ?= nats
 ONCE           ?=
 # FUZZTIME is for each fuzz test.
 FUZZTIME       ?= 20s
-# TESTTIMEOUT is for each package.
-TESTTIMEOUT    ?= 10m
+# TESTTIMEOUT is for each package: a transport runs the whole conformance suite, 4 to 7 minutes on two free cores.
+TESTTIMEOUT    ?= 20m
 VERSION        := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 .PHONY: help
