@@ -14,16 +14,25 @@ type ledger struct {
 	begun    map[string]int  // how often a handler began
 	ended    map[string]int  // how often one came to its end
 	dead     map[string]bool // in the dead letter stream
+	before   map[string]bool // sent before reset: if one comes again after a crash, as it may, it is not the scenario's
 }
 
 func newLedger() *ledger {
-	return &ledger{sent: map[string]bool{}, accepted: map[string]bool{}, begun: map[string]int{}, ended: map[string]int{}, dead: map[string]bool{}}
+	return &ledger{sent: map[string]bool{}, accepted: map[string]bool{}, begun: map[string]int{}, ended: map[string]int{}, dead: map[string]bool{}, before: map[string]bool{}}
 }
 
 func (l *ledger) sending(name string) { l.mu.Lock(); l.sent[name] = true; l.mu.Unlock() }
-func (l *ledger) begin(name string)   { l.mu.Lock(); l.begun[name]++; l.mu.Unlock() }
-func (l *ledger) end(name string)     { l.mu.Lock(); l.ended[name]++; l.mu.Unlock() }
 func (l *ledger) bury(name string)    { l.mu.Lock(); l.dead[name] = true; l.mu.Unlock() }
+func (l *ledger) begin(name string)   { l.count(l.begun, name) }
+func (l *ledger) end(name string)     { l.count(l.ended, name) }
+
+func (l *ledger) count(in map[string]int, name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.before[name] {
+		in[name]++
+	}
+}
 
 func (l *ledger) outcome(name string, accepted bool) {
 	l.mu.Lock()
@@ -44,6 +53,9 @@ func (l *ledger) buried() int {
 func (l *ledger) reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for name := range l.sent {
+		l.before[name] = true
+	}
 	for _, m := range []map[string]bool{l.accepted, l.dead} {
 		clear(m)
 	}
