@@ -80,6 +80,7 @@ func (p *presence) check(ctx context.Context, stream string, now, deadline time.
 	}
 	t := time.NewTimer(min(p.wait, deadline.Sub(now)))
 	defer t.Stop()
+	again := false
 	after := now // a count that began later than this is fresh as well, however late it is seen
 	for {
 		s.mu.Lock()
@@ -100,8 +101,12 @@ func (p *presence) check(ctx context.Context, stream string, now, deadline time.
 			if !known { // the broker does not answer: let the publish find out
 				return true, nil
 			}
-			after = time.Now() // on a busy machine the last count may be older than the worker that has come meanwhile
+			if again { // and no count has come since
+				return true, noWorker(stream)
+			}
+			again, after = true, time.Now() // on a busy machine the last count may be older than the worker that has come meanwhile
 			p.now()
+			t.Reset(min(p.wait/3, deadline.Sub(after))) // with the default, refused within a second
 		case <-ctx.Done():
 			return true, endOf(ctx.Err(), transport.OutcomeRejected)
 		}
