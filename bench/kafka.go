@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	psprocess "github.com/shirou/gopsutil/v4/process"
@@ -86,17 +85,9 @@ func kafkaLegs(s *self, kafka, redis broker) []*processLeg {
 // RunKafka measures rpc on a Kafka of its own beside rpc on a Redis and kafka-go's Writer, and prints the tables to out. It
 // blocks until done. The error says why the run could not be made.
 func RunKafka(ctx context.Context, o Options, out io.Writer) (*Report, error) {
-	if err := o.check(); err != nil {
-		return nil, err
-	}
-	exe, err := os.Executable()
+	self, err := o.program()
 	if err != nil {
 		return nil, err
-	}
-	if o.ProfileDir != "" {
-		if err := os.MkdirAll(o.ProfileDir, 0o755); err != nil { //nolint:gosec // profiles are no secret
-			return nil, err
-		}
 	}
 	kafka, err := startKafka(ctx)
 	if err != nil {
@@ -106,7 +97,7 @@ func RunKafka(ctx context.Context, o Options, out io.Writer) (*Report, error) {
 	if err != nil {
 		return nil, errors.Join(err, kafka.stop())
 	}
-	s := suite{broker: kafka, legs: kafkaLegs(newSelf(exe, o.Progress, o.ProfileDir), kafka, redis), cells: kafkaCells, goals: kafkaGoals, warmup: kafkaWarmup}
+	s := suite{broker: kafka, legs: kafkaLegs(self, kafka, redis), cells: kafkaCells, goals: kafkaGoals, warmup: kafkaWarmup}
 	r, err := s.measure(ctx, o)
 	if err = errors.Join(err, redis.stop(), kafka.stop()); err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 )
@@ -184,6 +185,23 @@ func redisLegs(s *self, b *redisBroker, w Wiring) []*processLeg {
 		}})
 	}
 	return legs
+}
+
+// program checks the options and is the program that their legs' processes run.
+func (o *Options) program() (*self, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	if o.ProfileDir != "" {
+		if err := os.MkdirAll(o.ProfileDir, 0o755); err != nil { //nolint:gosec // profiles are no secret
+			return nil, err
+		}
+	}
+	return newSelf(exe, o.Progress, o.ProfileDir), nil
 }
 
 // newSelf is this program as the file that runs now.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -93,19 +92,10 @@ func natsLegs(s *self, b broker) []*processLeg {
 // RunNATS measures rpc on JetStream and on core NATS beside nc.Request, on a nats-server of its own, and prints the tables to
 // out. It blocks until done. The error says why the run could not be made.
 func RunNATS(ctx context.Context, o Options, out io.Writer) (*Report, error) {
-	if err := o.check(); err != nil {
-		return nil, err
-	}
-	exe, err := os.Executable()
+	self, err := o.program()
 	if err != nil {
 		return nil, err
 	}
-	if o.ProfileDir != "" {
-		if err := os.MkdirAll(o.ProfileDir, 0o755); err != nil { //nolint:gosec // profiles are no secret
-			return nil, err
-		}
-	}
-	self := newSelf(exe, o.Progress, o.ProfileDir)
 	b, err := startNATS(ctx, self)
 	if err != nil {
 		return nil, err

@@ -119,24 +119,16 @@ var redisCells = []Cell{
 // RunRedis measures rpc on a Redis of its own beside bare go-redis and net/http, and prints the tables to out. It blocks
 // until done. The error says why the run could not be made; unmet goals and failed calls are in the report, not an error.
 func RunRedis(ctx context.Context, o Options, out io.Writer) (*Report, error) {
-	if err := o.check(); err != nil {
-		return nil, err
-	}
-	exe, err := os.Executable()
+	self, err := o.program()
 	if err != nil {
 		return nil, err
-	}
-	if o.ProfileDir != "" {
-		if err := os.MkdirAll(o.ProfileDir, 0o755); err != nil { //nolint:gosec // profiles are no secret
-			return nil, err
-		}
 	}
 	b, err := startRedis(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s := suite{
-		broker: b, legs: redisLegs(newSelf(exe, o.Progress, o.ProfileDir), b, o.Wiring), cells: redisCells, goals: redisGoals,
+		broker: b, legs: redisLegs(self, b, o.Wiring), cells: redisCells, goals: redisGoals,
 		last: func(legs map[string]Leg, r *Report) error { return soakRPC(ctx, o, b, legs, r) },
 	}
 	r, err := s.measure(ctx, o)
