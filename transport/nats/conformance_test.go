@@ -66,26 +66,6 @@ func openURL(ctx context.Context, rawURL string) (transport.Driver, error) {
 	return Open(ctx, u, transport.Options{Logger: slog.New(slog.DiscardHandler)})
 }
 
-// wipe deletes all streams, over a connection of its own: one that stayed would come and go with the server's faults.
-func wipe(ctx context.Context, addr string) error {
-	nc, err := nats.Connect(addr)
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return err
-	}
-	names := js.StreamNames(ctx)
-	for name := range names.Name() {
-		if err := js.DeleteStream(ctx, name); err != nil {
-			return err
-		}
-	}
-	return names.Err()
-}
-
 // harness is the suite's, for the server under one of its URLs.
 func harness(n *brokers.NATSProcess, rawURL string) conformance.Harness {
 	h := conformance.Harness{
@@ -98,7 +78,7 @@ func harness(n *brokers.NATSProcess, rawURL string) conformance.Harness {
 	}
 	if n.Controllable() { // nobody wants the streams of a server of theirs deleted
 		h.Broker = conformance.Control{
-			Wipe:       func(ctx context.Context) error { return wipe(ctx, n.Addr) },
+			Wipe:       n.Wipe,
 			Restart:    n.Restart,
 			Kill:       func(context.Context) error { return n.Kill9() },
 			Start:      n.Start,
