@@ -23,6 +23,8 @@ var allowed = map[string][]string{
 	"conformance":      {"rpc", "rpc/wire", "transport", "conformance/*", "internal/brokers"},
 	"conformance/*":    {"rpc", "rpc/wire", "transport", "conformance", "conformance/*", "internal/brokers"},
 	"bench":            {"rpc", "rpc/wire", "transport", "bench/*", "internal/brokers"},
+	"bench/*":          {"rpc", "rpc/wire", "transport", "bench/*", "internal/brokers"},
+	"bench/result":     {},
 	"bench/cmd/*":      {"*"},
 	"internal/brokers": {},
 	// Packages that start containers are kept out of programs by TestNoContainersInPrograms.
@@ -34,16 +36,17 @@ var allowed = map[string][]string{
 
 // onlyIn says which packages alone may import a third party's module, so that each kind of dependency has one home.
 var onlyIn = map[string][]string{
-	"github.com/redis/go-redis":     {"transport/redis", "bench"},
-	"github.com/segmentio/kafka-go": {"transport/kafka", "bench"},
-	"github.com/twmb/franz-go":      {"transport/kafka", "bench"},
-	"github.com/nats-io/":           {"transport/nats", "bench", "internal/brokers"},
+	"github.com/redis/go-redis":     {"transport/redis", "bench", "bench/*"},
+	"github.com/segmentio/kafka-go": {"transport/kafka", "bench", "bench/*"},
+	"github.com/twmb/franz-go":      {"transport/kafka", "bench", "bench/*"},
+	"github.com/nats-io/":           {"transport/nats", "bench", "bench/*", "internal/brokers"},
 	"github.com/testcontainers/":    {"internal/brokers/containers"},
 	"github.com/moby/":              {"internal/brokers/containers"},
 	"github.com/prometheus/":        {"metrics", "cmd/streamerson"},
 	"go.opentelemetry.io/":          {"metrics", "gateway", "worker"},
 	"github.com/spf13/cobra":        {"cmd/streamerson", "bench", "bench/cmd/*"},
-	"github.com/goccy/go-yaml":      {"config", "bench", "cmd/streamerson"},
+	"github.com/goccy/go-yaml":      {"config", "bench", "bench/*", "cmd/streamerson"},
+	"github.com/HdrHistogram/":      {"bench/result", "bench/*"},
 	"github.com/golang-jwt/jwt":     {"gateway"},
 	"github.com/Shopify/toxiproxy":  {"conformance/proxy"},
 	"github.com/rs/zerolog":         {"conformance/proxy"},
