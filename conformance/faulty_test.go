@@ -27,6 +27,29 @@ func acksFirst(ctx context.Context, c *brokenConsumer, batch []transport.Settlem
 	}
 }
 
+// acksSharers lets only the first of those who share a reply wait for its outcome.
+func acksSharers(ctx context.Context, c *brokenConsumer, batch []transport.Settlement, errs []error) {
+	bare := slices.Clone(batch)
+	for i := range bare {
+		if i > 0 && batch[i].Reply == batch[i-1].Reply {
+			bare[i].Reply = nil
+		}
+	}
+	c.Consumer.Settle(ctx, bare, errs)
+}
+
+// sendsForEach doesn't see that a reply is shared.
+func sendsForEach(ctx context.Context, c *brokenConsumer, batch []transport.Settlement, errs []error) {
+	own := slices.Clone(batch)
+	for i := range own {
+		if own[i].Reply != nil {
+			m := *own[i].Reply
+			own[i].Reply = &m
+		}
+	}
+	c.Consumer.Settle(ctx, own, errs)
+}
+
 // acksHighest acks all that was received of the stream before what it is asked to ack.
 func acksHighest(ctx context.Context, c *brokenConsumer, batch []transport.Settlement, errs []error) {
 	c.Consumer.Settle(ctx, batch, errs)

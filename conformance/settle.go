@@ -46,6 +46,65 @@ func replyThenAck(e *Env) {
 	e.silent(t)
 }
 
+// Rule: a reply that neighbours in a batch share is sent once, and all of them are acked; when its lane is gone or it is too
+// large, each of them gets that error and none is acked, so that they can be settled otherwise. Other settlements of the batch,
+// with a reply of their own or none, are not affected.
+func sharedReply(e *Env) {
+	d, caller := e.open(), e.open()
+	s := e.stream(d, group)
+	c := e.join(d, group, longLease)
+	t, gone := e.tail(caller, transport.TailSpec{Name: "here"}), e.tail(caller, transport.TailSpec{Name: "gone"})
+	e.closeLane(gone)
+	e.publish(d, s, numbered(14)...)
+	got := e.receive(c, 14, s)
+	to := func(lane transport.Tailer, body []byte) *transport.Message {
+		return &transport.Message{Stream: lane.Address(), Lane: true, Body: body}
+	}
+	three, alone, two := to(t, []byte("for three")), to(t, []byte("for one")), to(t, []byte("for two"))
+	lost, large := to(gone, []byte("lost")), to(t, make([]byte, d.Capabilities().MaxBody+1))
+	want := []struct {
+		reply *transport.Message
+		code  transport.Code
+	}{
+		{three, 0}, {three, 0}, {three, 0}, {alone, 0}, {lost, transport.CodeNotFound}, {lost, transport.CodeNotFound}, {lost, transport.CodeNotFound}, {nil, 0},
+		{two, 0}, {two, 0}, {large, transport.CodeTooLarge}, {large, transport.CodeTooLarge}, {large, transport.CodeTooLarge}, {nil, 0},
+	}
+	batch := make([]transport.Settlement, len(want))
+	var kept []transport.Settlement
+	again := to(t, []byte("again"))
+	for i, w := range want {
+		batch[i] = transport.Settlement{Delivery: &got[i], Verb: transport.Ack, Reply: w.reply}
+		if w.code != 0 {
+			kept = append(kept, transport.Settlement{Delivery: &got[i], Verb: transport.Ack, Reply: again})
+		}
+	}
+	for i, err := range e.settleAll(c, batch...) {
+		switch {
+		case want[i].code != 0:
+			e.wantCode(fmt.Sprintf("settlement %d, whose reply can't be sent", i), err, want[i].code)
+		case err != nil:
+			e.Errorf("settlement %d: %v", i, err)
+		}
+	}
+	if diff := difference(e.read(t, 3), []string{"for three", "for one", "for two"}); diff != "" {
+		e.Errorf("replies: %s", diff)
+	}
+	e.silent(t)
+	e.pending(d, s, group, int64(len(kept)))
+	e.nothing(c, quiet, s)
+	e.pending(d, s, group, int64(len(kept)))
+	for i, err := range e.settleAll(c, kept...) {
+		if err != nil {
+			e.Errorf("settlement %d, with another reply: %v", i, err)
+		}
+	}
+	if diff := difference(e.read(t, 1), []string{"again"}); diff != "" {
+		e.Errorf("replies: %s", diff)
+	}
+	e.silent(t)
+	e.pending(d, s, group, 0)
+}
+
 // Rule: an ack whose reply goes to a stream (a dead letter) stores it there first; if that stream does not exist, or the body
 // is too large for it, the delivery is not acked.
 func deadLetterReply(e *Env) {

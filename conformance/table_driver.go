@@ -36,6 +36,7 @@ var driverScenarios = []Scenario{
 	{Name: "extend-keeps", Area: AreaDriver, Doc: "an extended delivery stays with its consumer", run: extendKeeps},
 
 	{Name: "reply-then-ack", Area: AreaDriver, Doc: "a delivery is acked only once its reply is accepted", run: replyThenAck},
+	{Name: "shared-reply", Area: AreaDriver, Doc: "a reply that several settlements share is sent once, and acks all or none", run: sharedReply},
 	{Name: "dead-letter-reply", Area: AreaDriver, Doc: "the same for a dead letter", run: deadLetterReply},
 
 	{Name: "lane", Area: AreaDriver, Doc: "a lane brings what is sent to it, in order, from Tail on", run: lane},

@@ -85,6 +85,8 @@ func teeth(t *testing.T) []tooth {
 		{"acks first", "reply-then-ack", 0.3, func(d *broken) { d.settle = acksFirst }},
 		{"acks before the dead letter", "dead-letter-reply", 0.3, func(d *broken) { d.settle = acksFirst }},
 		{"loses replies", "reply-then-ack", 0.1, func(d *broken) { d.settle = losesReplies }},
+		{"acks who shares a refused reply", "shared-reply", 0.3, func(d *broken) { d.settle = acksSharers }},
+		{"sends a shared reply for each", "shared-reply", 0.3, func(d *broken) { d.settle = sendsForEach }},
 		{"commits highest", "out-of-order-acks-then-reopen", 0.3, func(d *broken) { d.settle = acksHighest }},
 		{"MAXLEN trim", "unread-kept", 0.1, func(d *broken) { d.publish = trimsToLength }},
 		{"no limit on a backlog", "backlog-full", 0.1, func(d *broken) { d.ensure = unbounded }},

@@ -61,6 +61,7 @@ type Consumer interface {
 	// Settle ends or extends deliveries and sets errs[i] for each batch[i]; both slices have the same length. A settlement
 	// that carries a Reply publishes that first, and acks only once the broker accepted it: with a failed reply errs[i] is
 	// the reply's *Error and the delivery stays leased (extend it and settle again). A lane that is gone is CodeNotFound.
+	// Neighbours that share a Reply have it published once, and share its outcome: see Settlement.Reply.
 	//
 	// A nil error for an ack means that the reply is accepted and that the ack is done or will be sent by the driver
 	// shortly, at the latest by Close; an ack lost in a crash leads to a redelivery, never to a loss. A delivery whose

@@ -84,6 +84,10 @@ type Settlement struct {
 	Verb     Verb
 	// Reply, with Ack, is published first; the ack follows only when the broker accepted it. It carries an answer to a lane
 	// or a dead letter to a stream.
+	//
+	// Settlements that stand next to each other in a batch may share one Reply, by the same pointer: it answers all of them.
+	// It is published once, and its outcome is each one's: accepted, all are acked; failed, all get its error and none is acked.
+	// A settlement that fails by itself (CodeStale, CodeInvalid) does not keep it from being published for the others.
 	Reply *Message
 	// Delay, with Release, is how long the message stays away.
 	Delay time.Duration

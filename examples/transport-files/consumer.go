@@ -109,20 +109,26 @@ func (c *consumer) take(stream, dir string, m message) (transport.Delivery, bool
 
 // Settle publishes a reply first, and then renames or removes the delivery's file.
 func (c *consumer) Settle(_ context.Context, batch []transport.Settlement, errs []error) {
+	var reply transport.Result
 	for i := range batch {
-		errs[i] = c.settle(&batch[i])
+		s := &batch[i]
+		if isClosed(c.done) || c.d.closed() {
+			errs[i] = errClosed("settle")
+			continue
+		}
+		if s.Verb == transport.Ack && s.Reply != nil {
+			if i == 0 || s.Reply != batch[i-1].Reply { // neighbours may share one
+				reply = c.d.publish(s.Reply)
+			}
+			if errs[i] = reply.Err; errs[i] != nil {
+				continue
+			}
+		}
+		errs[i] = c.settle(s)
 	}
 }
 
 func (c *consumer) settle(s *transport.Settlement) error {
-	if isClosed(c.done) || c.d.closed() {
-		return errClosed("settle")
-	}
-	if s.Verb == transport.Ack && s.Reply != nil {
-		if r := c.d.publish(s.Reply); r.Err != nil {
-			return r.Err
-		}
-	}
 	l := s.Delivery.Token.(*lease)
 	l.mu.Lock()
 	defer l.mu.Unlock()

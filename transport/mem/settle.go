@@ -19,17 +19,36 @@ func (c *consumer) Settle(ctx context.Context, batch []transport.Settlement, err
 	defer c.d.unlock()
 	size := 0
 	for i := range batch {
-		if r := batch[i].Reply; r != nil && r.Lane {
+		if r := batch[i].Reply; r != nil && r.Lane && (i == 0 || r != batch[i-1].Reply) {
 			size += len(r.Body)
 		}
 	}
-	buf, now := newArena(size), c.d.b.now()
+	sender := replies{buf: newArena(size), now: c.d.b.now()}
 	for i := range batch {
-		errs[i] = c.settle(&batch[i], &buf, now)
+		errs[i] = c.settle(&batch[i], &sender)
 	}
 }
 
-func (c *consumer) settle(s *transport.Settlement, buf *arena, now time.Duration) error {
+// replies publishes the replies of one batch, a shared one once.
+type replies struct {
+	buf  arena
+	now  time.Duration
+	last *transport.Message
+	err  error
+}
+
+func (r *replies) send(d *Driver, m *transport.Message) error {
+	if m == r.last {
+		return r.err
+	}
+	r.last, r.err = m, d.publish(m, &r.buf, r.now).Err
+	if r.err == nil {
+		d.wake(m)
+	}
+	return r.err
+}
+
+func (c *consumer) settle(s *transport.Settlement, replies *replies) error {
 	fail := func(code transport.Code, msg string) error {
 		e := &transport.Error{Code: code, Op: "settle", Msg: msg}
 		if s.Delivery != nil {
@@ -66,15 +85,13 @@ func (c *consumer) settle(s *transport.Settlement, buf *arena, now time.Duration
 	default:
 		return fail(transport.CodeStale, "the lease ran out and another consumer has the message")
 	}
-	g := l.m.g
+	g, now := l.m.g, replies.now
 	switch s.Verb {
 	case transport.Ack:
 		if s.Reply != nil {
-			r := c.d.publish(s.Reply, buf, now)
-			if r.Err != nil {
-				return r.Err
+			if err := replies.send(c.d, s.Reply); err != nil {
+				return err
 			}
-			c.d.wake(s.Reply)
 		}
 		if err := c.d.b.faults.loseAck(l); err != nil {
 			return err
