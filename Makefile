@@ -92,8 +92,8 @@ conform: build $(addsuffix -server,$(filter redis kafka,$(BROKER))) ## Run the c
 	$(BIN) conform --broker $(BROKER) $(ARGS)
 
 .PHONY: conform-containers
-conform-containers: ## Run it on Redis, Kafka and NATS in containers, by a Docker of our own where none answers (Linux, root).
-	scripts/conform-containers.sh
+conform-containers: ## Run it on Redis, Kafka and NATS in containers, by a Docker of our own where none answers (Linux, root); QUICK=1: 28 scenarios.
+	scripts/conform-containers.sh $(if $(QUICK),--quick)
 
 .PHONY: conform-matrix
 conform-matrix: ## Run it on each supported version of Redis, Valkey, NATS and Kafka (half an hour); QUICK=1: driver scenarios, other versions only.
