@@ -17,7 +17,8 @@ func (c *consumer) Settle(ctx context.Context, items []transport.Settlement, err
 		return
 	}
 	var replies []transport.Message
-	var of []int
+	var last *transport.Message
+	var of []int // which of replies answers an item, or −1
 	for i := range items {
 		s := &items[i]
 		h, ok := s.Delivery.Token.(*held)
@@ -31,8 +32,17 @@ func (c *consumer) Settle(ctx context.Context, items []transport.Settlement, err
 		case s.Verb != transport.Ack:
 			errs[i] = failMsg(transport.CodeInvalid, "settle", s.Delivery.Stream, "the settlement has no verb")
 		case s.Reply != nil:
-			replies = append(replies, *s.Reply)
-			of = append(of, i)
+			if of == nil {
+				of = make([]int, len(items))
+				for k := range of {
+					of[k] = -1
+				}
+			}
+			// Neighbours that share a reply have it published once.
+			if s.Reply != last {
+				last, replies = s.Reply, append(replies, *s.Reply)
+			}
+			of[i] = len(replies) - 1
 		default:
 			errs[i] = h.ack(s)
 		}
@@ -42,7 +52,10 @@ func (c *consumer) Settle(ctx context.Context, items []transport.Settlement, err
 	}
 	results := make([]transport.Result, len(replies))
 	c.d.publish(ctx, "settle", replies, results)
-	for k, i := range of {
+	for i, k := range of {
+		if k < 0 {
+			continue
+		}
 		if results[k].Outcome != transport.OutcomeAccepted {
 			errs[i] = results[k].Err
 			continue
