@@ -24,7 +24,7 @@ func (c *Client) envelope(ctx context.Context, req *Request, kind wire.Kind) (wi
 		env.ID = NewID()
 	}
 	if kind == wire.KindRequest {
-		env.ReplyTo = c.lane.Address()
+		env.ReplyTo, env.Packs = c.lane.Address(), true
 	} else if req.Timeout > 0 {
 		// A one-way message outlives its sender's patience; it expires only when that was asked for.
 		env.Deadline, env.Budget = time.Now().Add(req.Timeout).UnixMilli(), budgetMillis(req.Timeout)

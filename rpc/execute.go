@@ -117,7 +117,7 @@ func (h *handling) fill(env *wire.Envelope) {
 		IdempotencyKey: env.IdempotencyKey, Trace: env.Trace, TraceState: env.TraceState,
 		OneWay: env.Kind == wire.KindSend, Attempt: h.delivery.Attempt,
 	}
-	h.replyTo = env.ReplyTo
+	h.replyTo, h.packs = env.ReplyTo, env.Packs
 	budget := time.Duration(env.Budget) * time.Millisecond
 	if h.delivery.Age >= 0 {
 		// The broker's clock measured the wait: no two clocks are compared.

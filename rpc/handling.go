@@ -16,6 +16,7 @@ type handling struct {
 	delivery transport.Delivery
 	stream   *streamState
 	replyTo  string
+	packs    bool      // its caller reads packed replies
 	deadline time.Time // zero: none
 	received time.Time
 	started  time.Time
@@ -35,6 +36,8 @@ type handling struct {
 	dead     DeadCause // reply is a dead letter
 	slotless bool      // its slot was given back before it was settled
 	replaced bool      // reply was replaced by an error
+	packed   bool      // reply goes, or went last, in a pack
+	alone    bool      // a pack with reply in it has failed: send it by itself
 
 	mu     sync.Mutex
 	inner  context.Context

@@ -75,7 +75,8 @@ type Response struct {
 	Status      int
 	Header      Header
 	ContentType string
-	Body        []byte
+	// Body may be part of a larger buffer of the client's, at most 64 KiB more, which it keeps: copy what is kept for long.
+	Body []byte
 
 	// Timing is set for a caller.
 	Timing Timing

@@ -22,9 +22,16 @@ type frame struct {
 
 var framePool = sync.Pool{New: func() any { return &frame{b: make([]byte, 0, 512)} }}
 
-func encodeFrame(env *wire.Envelope) *frame {
+// newFrame returns an empty frame.
+func newFrame() *frame {
 	f := framePool.Get().(*frame)
-	f.b = wire.Append(f.b[:0], env)
+	f.b = f.b[:0]
+	return f
+}
+
+func encodeFrame(env *wire.Envelope) *frame {
+	f := newFrame()
+	f.b = wire.Append(f.b, env)
 	return f
 }
 

@@ -54,7 +54,11 @@ func (c *Client) readReplies(ctx context.Context) {
 			sleep(ctx, lanePause)
 		}
 		for _, b := range bodies {
-			c.deliver(b)
+			if kind, _, ok := wire.Peek(b); !ok || kind != wire.KindReplies {
+				c.deliver(b)
+			} else if wire.Unpack(b, c.deliver) != nil {
+				c.cfg.Observer.ReplyDropped(DropBad)
+			}
 		}
 	}
 }

@@ -94,9 +94,9 @@ type Server struct {
 	fresh []*handling
 
 	// Used by the flush of settling only.
-	batch []transport.Settlement
-	errs  []error
-	well  []*handling
+	packer *packer
+	errs   []error
+	well   []*handling
 
 	logPanic, logSettle, logReceive, logDead rate.Sometimes
 }
@@ -159,7 +159,7 @@ func NewServer(d transport.Driver, cfg ServerConfig) (*Server, error) {
 	for _, l := range []*rate.Sometimes{&s.logPanic, &s.logSettle, &s.logReceive, &s.logDead} {
 		l.Interval = time.Second
 	}
-	s.parked, s.runners = newParked(s.unpark), newRunners(s.run)
+	s.parked, s.runners, s.packer = newParked(s.unpark), newRunners(s.run), newPacker(s.caps.MaxBody)
 	s.state.Store(&serverState{errors.New("rpc: the server has not joined its group yet")})
 	return s, nil
 }

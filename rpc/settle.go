@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/streamerson/streamerson/transport"
@@ -129,21 +130,17 @@ func (s *Server) done(hs ...*handling) {
 
 // flushSettlements hands a batch to the driver. The settling batcher calls it, once at a time.
 func (s *Server) flushSettlements(batch []*handling) {
-	s.batch, s.errs = s.batch[:0], s.errs[:0]
-	for _, h := range batch {
-		st := transport.Settlement{Delivery: h.lent(), Verb: h.verb, Delay: h.delay}
-		if h.reply != nil {
-			st.Reply = &h.reply.msg
-		}
-		s.batch, s.errs = append(s.batch, st), append(s.errs, nil)
-	}
+	p := s.packer
+	p.arrange(batch)
+	s.errs = slices.Grow(s.errs[:0], len(batch))[:len(batch)]
+	clear(s.errs)
 	s.cfg.Observer.Batch("settle", len(batch))
 	// The driver's own time limit bounds it: a context a batch would cost more than the batch does under light load.
-	s.consumer.Settle(context.Background(), s.batch, s.errs)
+	s.consumer.Settle(context.Background(), p.batch, s.errs)
 	well := s.well[:0]
-	for i, h := range batch {
+	for i, h := range p.order {
 		if s.errs[i] != nil {
-			s.settledBadly(h, s.batch[i].Delivery, s.errs[i])
+			s.settledBadly(h, p.batch[i].Delivery, s.errs[i])
 			continue
 		}
 		if h.dead != "" {
@@ -152,7 +149,7 @@ func (s *Server) flushSettlements(batch []*handling) {
 		well = append(well, h)
 	}
 	s.done(well...)
-	clear(s.batch)
+	p.reset()
 	clear(well)
 	s.well = well
 }
@@ -168,6 +165,10 @@ func (s *Server) deadLettered(h *handling) {
 func (s *Server) settledBadly(h *handling, d *transport.Delivery, err error) {
 	code := transport.CodeOf(err)
 	toLane := h.toLane()
+	inPack := h.packed
+	if h.packed { // whatever it was: another of the pack may be the cause, and must not hold this one up for ever
+		h.packed, h.alone = false, true
+	}
 	switch {
 	case code == transport.CodeStale && !s.dedup.abandon(h, d): // it came back while this was under way
 		s.queue(h)
@@ -177,6 +178,8 @@ func (s *Server) settledBadly(h *handling, d *transport.Delivery, err error) {
 		s.done(h)
 	case code == transport.CodeClosed:
 		s.done(h)
+	case inPack && (code == transport.CodeTooLarge || code == transport.CodeInvalid || code == transport.CodeDenied || code == transport.CodeUnsupported || code == transport.CodeInternal):
+		s.queue(h)
 	case toLane && code == transport.CodeNotFound:
 		// The caller's process is gone, and with it everyone who could read the reply.
 		s.withoutReply(h)

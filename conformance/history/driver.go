@@ -111,17 +111,19 @@ func verb(v transport.Verb) string {
 }
 
 func (c *consumer) Settle(ctx context.Context, batch []transport.Settlement, errs []error) {
-	events, replies := make([]Event, len(batch)), make([]Event, len(batch))
+	events := make([]Event, len(batch))
 	for i, s := range batch {
 		events[i] = c.event(Settled, s.Delivery)
-		events[i].Verb = verb(s.Verb)
-		if s.Reply != nil {
-			replies[i] = message(Intent, s.Reply)
-			events[i].What = replies[i].What
-			c.r.add(replies[i])
-		} else {
-			events[i].What = ""
+		events[i].Verb, events[i].What = verb(s.Verb), ""
+		if s.Reply == nil {
+			continue
 		}
+		shared := i > 0 && s.Reply == batch[i-1].Reply
+		pieces(s.Reply.Body, func(what, id string) {
+			if events[i].What = what; !shared {
+				c.r.add(Event{Kind: Intent, What: what, ID: id, Stream: s.Reply.Stream, Lane: s.Reply.Lane, Key: s.Reply.Key})
+			}
+		})
 	}
 	c.Consumer.Settle(ctx, batch, errs)
 	for i, e := range events {
@@ -141,8 +143,9 @@ type tailer struct {
 func (t *tailer) Receive(ctx context.Context, max int) ([][]byte, error) {
 	bodies, err := t.Tailer.Receive(ctx, max)
 	for _, b := range bodies {
-		what, id := identify(b)
-		t.r.add(Event{Kind: Arrived, What: what, ID: id, Stream: t.Address(), Lane: true})
+		pieces(b, func(what, id string) {
+			t.r.add(Event{Kind: Arrived, What: what, ID: id, Stream: t.Address(), Lane: true})
+		})
 	}
 	return bodies, err
 }

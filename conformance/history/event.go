@@ -96,6 +96,13 @@ func identify(body []byte) (what, id string) {
 	return whatRaw, fmt.Sprintf("%s… %d bytes, %x", strconv.QuoteToASCII(string(body[:8])), len(body), h.Sum64())
 }
 
+// pieces calls f with what a body holds: the members of a pack of replies, or itself.
+func pieces(body []byte, f func(what, id string)) {
+	if wire.Unpack(body, func(m []byte) { f(identify(m)) }) != nil {
+		f(identify(body))
+	}
+}
+
 // Read reads events, one a line. A last line that is cut, by the process's death, is ignored; any other that is bad is an error.
 func Read(r io.Reader) ([]Event, error) {
 	var events []Event

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/streamerson/streamerson/rpc"
+	"github.com/streamerson/streamerson/rpc/wire"
 	"github.com/streamerson/streamerson/transport"
 	"github.com/streamerson/streamerson/transport/mem"
 )
@@ -170,5 +171,22 @@ func TestBrowserStays(t *testing.T) {
 	}
 	if Of(r.Driver(d)) != r || Of(r.Driver(plain)) != r || Of(d) != nil {
 		t.Error("the recorder of a driver")
+	}
+}
+
+// TestPack: each reply of a pack is in the books by itself; what can't be unpacked is one unknown body.
+func TestPack(t *testing.T) {
+	ids := []rpc.ID{rpc.NewID(), rpc.NewID()}
+	pack := wire.AppendPack(nil)
+	for _, id := range ids {
+		pack = wire.AppendMember(pack, wire.Append(nil, &wire.Envelope{Kind: wire.KindReply, ID: id, Attempt: 1}))
+	}
+	var got []string
+	note := func(what, id string) { got = append(got, what+" "+id) }
+	pieces(pack, note)
+	pieces(pack[:len(pack)-1], note)
+	want := []string{"reply " + ids[0].String(), "reply " + ids[1].String()}
+	if len(got) != 3 || got[0] != want[0] || got[1] != want[1] || !strings.HasPrefix(got[2], "replies ") {
+		t.Errorf("got %q, want %q and one that can't be unpacked", got, want)
 	}
 }

@@ -17,6 +17,7 @@ import (
 type badFrame struct {
 	Name   string `json:"name"`
 	Frame  string `json:"frame"`
+	Pack   bool   `json:"pack"` // decodes, or not, and is no pack
 	Reason string `json:"reason"`
 	Offset int    `json:"offset"`
 }
@@ -75,6 +76,10 @@ func TestBadFrames(t *testing.T) {
 			frame := expand(t, f.Frame)
 			e := wire.Envelope{Kind: wire.KindReply, Function: "left over", Headers: make(wire.Header, 2)}
 			err := wire.Decode(&e, frame)
+			if f.Pack {
+				e = wire.Envelope{}
+				err = wire.Unpack(frame, func(m []byte) { t.Errorf("member %x of a bad pack", m) })
+			}
 			de, ok := errors.AsType[*wire.DecodeError](err)
 			if !ok {
 				t.Fatalf("decoded with %v, want reason %s", err, f.Reason)

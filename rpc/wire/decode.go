@@ -48,27 +48,14 @@ var tagNames = [tagCount]string{
 func Decode(e *Envelope, b []byte) error {
 	headers := e.Headers[:0]
 	*e = Envelope{Headers: headers}
-	if len(b) == 0 {
-		return &DecodeError{ReasonShort, "fixed header", 0}
-	}
-	// The version comes first, so that a newer, shorter or longer frame is named as such.
-	if b[0] != Version {
-		return &DecodeError{ReasonVersion, fmt.Sprintf("version %d", b[0]), 0}
-	}
-	if len(b) < fixedLen {
-		return &DecodeError{ReasonShort, "fixed header", len(b)}
-	}
-	if k := Kind(b[1]); k == 0 || k >= kindCount {
-		return &DecodeError{ReasonKind, fmt.Sprintf("kind %d", k), 1}
-	}
-	if !Code(b[2]).Valid() {
-		return &DecodeError{ReasonCode, fmt.Sprintf("code %d", b[2]), 2}
+	if err := checkFixed(b); err != nil {
+		return err
 	}
 	fieldsEnd, count, err := scan(b)
 	if err != nil {
 		return err
 	}
-	e.Kind, e.Code, e.Inferred = Kind(b[1]), Code(b[2]), b[3]&flagInferred != 0
+	e.Kind, e.Code, e.Inferred, e.Packs = Kind(b[1]), Code(b[2]), b[3]&flagInferred != 0, b[3]&flagPacks != 0
 	e.Status, e.Attempt = binary.BigEndian.Uint16(b[4:]), binary.BigEndian.Uint16(b[6:])
 	copy(e.ID[:], b[8:24])
 	e.Deadline = int64(binary.BigEndian.Uint64(b[24:]))
@@ -93,6 +80,27 @@ func Decode(e *Envelope, b []byte) error {
 		p = next
 	}
 	e.Headers = headers
+	return nil
+}
+
+// checkFixed checks the fixed header.
+func checkFixed(b []byte) error {
+	if len(b) == 0 {
+		return &DecodeError{ReasonShort, "fixed header", 0}
+	}
+	// The version comes first, so that a newer, shorter or longer frame is named as such.
+	if b[0] != Version {
+		return &DecodeError{ReasonVersion, fmt.Sprintf("version %d", b[0]), 0}
+	}
+	if len(b) < fixedLen {
+		return &DecodeError{ReasonShort, "fixed header", len(b)}
+	}
+	if k := Kind(b[1]); k == 0 || k >= kindCount {
+		return &DecodeError{ReasonKind, fmt.Sprintf("kind %d", k), 1}
+	}
+	if !Code(b[2]).Valid() {
+		return &DecodeError{ReasonCode, fmt.Sprintf("code %d", b[2]), 2}
+	}
 	return nil
 }
 
@@ -147,16 +155,24 @@ func scan(b []byte) (end, headers int, err error) {
 // span reads a length at p ≤ len(b) and returns it with the offset behind the bytes it counts. Only the shortest form of a
 // length is taken, so that equal envelopes can't hide behind different bytes.
 func span(b []byte, p int, tag byte) (n, next int, err error) {
+	n, next, reason := measure(b, p)
+	if reason != "" {
+		return 0, 0, &DecodeError{reason, tagName(tag), p}
+	}
+	return n, next, nil
+}
+
+func measure(b []byte, p int) (n, next int, bad Reason) {
 	u, w := binary.Uvarint(b[p:])
 	switch {
 	case w == 0:
-		return 0, 0, &DecodeError{ReasonShort, tagName(tag), p}
+		return 0, 0, ReasonShort
 	case w < 0 || w > 1 && b[p+w-1] == 0:
-		return 0, 0, &DecodeError{ReasonLength, tagName(tag), p}
+		return 0, 0, ReasonLength
 	case u > uint64(len(b)-p-w): // compared as 64 bits: int(u) may overflow where int has 32
-		return 0, 0, &DecodeError{ReasonShort, tagName(tag), p}
+		return 0, 0, ReasonShort
 	}
-	return int(u), p + w + int(u), nil
+	return int(u), p + w + int(u), ""
 }
 
 func tagName(tag byte) string {

@@ -24,7 +24,11 @@ const (
 // an older decoder may do without. None is defined yet.
 const tagOptional byte = 128
 
-const flagInferred = 1
+// The flag bits.
+const (
+	flagInferred = 1 << iota
+	flagPacks
+)
 
 // Append encodes e behind dst and returns the longer slice, like the built-in append. It allocates only when dst is too
 // short, never fails and does not keep e; see CheckLimits.
@@ -32,6 +36,9 @@ func Append(dst []byte, e *Envelope) []byte {
 	var flags byte
 	if e.Inferred {
 		flags |= flagInferred
+	}
+	if e.Packs {
+		flags |= flagPacks
 	}
 	dst = append(dst, Version, byte(e.Kind), byte(e.Code), flags)
 	dst = binary.BigEndian.AppendUint16(dst, e.Status)

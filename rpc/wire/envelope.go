@@ -57,6 +57,8 @@ const (
 	KindCancel
 	// KindDead wraps a frame that was given up; Body is the frame as it was read, Headers the diagnostics.
 	KindDead
+	// KindReplies carries several replies to one lane: see Unpack.
+	KindReplies
 	kindCount
 )
 
@@ -72,6 +74,8 @@ func (k Kind) String() string {
 		return "cancel"
 	case KindDead:
 		return "dead"
+	case KindReplies:
+		return "replies"
 	default:
 		return "unknown"
 	}
@@ -117,6 +121,8 @@ type Envelope struct {
 	Code Code
 	// Inferred, in a reply: the worker's runtime made this answer (no such function, panic, expired), not the handler.
 	Inferred bool
+	// Packs, in a request: who reads the lane at ReplyTo takes frames of KindReplies.
+	Packs bool
 	// Status is an HTTP status that the handler chose, 0 when there is none.
 	Status uint16
 	// Attempt is the sender's own count, 1 for the first; redeliveries by the broker are not counted here.

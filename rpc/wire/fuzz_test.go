@@ -72,6 +72,67 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+// checkPack unpacks any bytes and holds the result against what Unpack promises.
+func checkPack(frame []byte) error {
+	var members [][]byte
+	before := bytes.Clone(frame)
+	err := wire.Unpack(frame, func(m []byte) { members = append(members, append(m, 1)[:len(m)]) })
+	if !bytes.Equal(before, frame) {
+		return errors.New("Unpack changed its input, or gave a member room to grow into its neighbour")
+	}
+	if err != nil {
+		de, ok := errors.AsType[*wire.DecodeError](err)
+		if !ok || de.Reason == "" || de.Part == "" || de.Offset < 0 || de.Offset > len(frame) || len(members) > 0 {
+			return fmt.Errorf("a bad pack gave %#v and %d members", err, len(members))
+		}
+		return nil
+	}
+	var e wire.Envelope
+	if err := wire.Decode(&e, frame); err != nil || e.Kind != wire.KindReplies || len(members) == 0 {
+		return fmt.Errorf("a good pack of %d members is no good frame of its kind: %v, %v", len(members), e.Kind, err)
+	}
+	again := wire.AppendPack(nil)
+	head := len(again)
+	for _, m := range members {
+		again = wire.AppendMember(again, m)
+	}
+	if !bytes.Equal(again[head:], e.Body) {
+		return fmt.Errorf("the body %x has members that make %x", e.Body, again[head:])
+	}
+	return nil
+}
+
+func FuzzUnpack(f *testing.F) {
+	for _, s := range seeds(f) {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		if err := checkPack(frame); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestMutatedPacks is to FuzzUnpack what TestMutatedFrames is to FuzzDecode.
+func TestMutatedPacks(t *testing.T) {
+	v := goldenVectors()
+	all := [][]byte{wire.Append(nil, v["replies"].e), wire.Append(nil, v["reply"].e)}
+	rnd := rand.New(rand.NewPCG(3, 15))
+	good := 0
+	for i := range 5000 {
+		frame := mutate(rnd, bytes.Clone(all[rnd.IntN(len(all))]))
+		if err := checkPack(frame); err != nil {
+			t.Fatalf("round %d, frame %x: %v", i, frame, err)
+		}
+		if wire.Unpack(frame, func([]byte) {}) == nil {
+			good++
+		}
+	}
+	if good < 100 || good > 4900 {
+		t.Fatalf("%d of 5000 packs were good: the mutations test only one side", good)
+	}
+}
+
 // TestMutatedFrames is a short fuzz that every test run does: good frames with bytes changed, cut, doubled and inserted,
 // the allocation of each decode bounded as Decode promises.
 func TestMutatedFrames(t *testing.T) {

@@ -34,6 +34,7 @@ type jsonEnvelope struct {
 	Kind           string    `json:"kind"`
 	Code           string    `json:"code"`
 	Inferred       bool      `json:"inferred"`
+	Packs          bool      `json:"packs"`
 	Status         uint16    `json:"status"`
 	Attempt        uint16    `json:"attempt"`
 	ID             string    `json:"id"`
@@ -79,7 +80,7 @@ func (t *text) UnmarshalJSON(b []byte) error {
 
 func toJSON(e *wire.Envelope) jsonEnvelope {
 	j := jsonEnvelope{
-		Kind: e.Kind.String(), Code: e.Code.String(), Inferred: e.Inferred, Status: e.Status, Attempt: e.Attempt, ID: e.ID.String(),
+		Kind: e.Kind.String(), Code: e.Code.String(), Inferred: e.Inferred, Packs: e.Packs, Status: e.Status, Attempt: e.Attempt, ID: e.ID.String(),
 		Deadline: e.Deadline, Budget: e.Budget, QueueMicros: e.QueueMicros, HandlerMicros: e.HandlerMicros,
 		ReplyTo: text(e.ReplyTo), Stream: text(e.Stream), Function: text(e.Function), ContentType: text(e.ContentType), Trace: text(e.Trace),
 		TraceState: text(e.TraceState), IdempotencyKey: text(e.IdempotencyKey), Message: text(e.Message), Body: text(hex.EncodeToString(e.Body)),
@@ -94,7 +95,7 @@ func toJSON(e *wire.Envelope) jsonEnvelope {
 func fromJSON(t *testing.T, j *jsonEnvelope) *wire.Envelope {
 	t.Helper()
 	e := &wire.Envelope{
-		Inferred: j.Inferred, Status: j.Status, Attempt: j.Attempt, Deadline: j.Deadline, Budget: j.Budget,
+		Inferred: j.Inferred, Packs: j.Packs, Status: j.Status, Attempt: j.Attempt, Deadline: j.Deadline, Budget: j.Budget,
 		QueueMicros: j.QueueMicros, HandlerMicros: j.HandlerMicros, ReplyTo: string(j.ReplyTo), Stream: string(j.Stream),
 		Function: string(j.Function), ContentType: string(j.ContentType), Trace: string(j.Trace), TraceState: string(j.TraceState),
 		IdempotencyKey: string(j.IdempotencyKey), Message: string(j.Message), Body: []byte{},
@@ -129,6 +130,16 @@ func id(b byte) wire.ID {
 	return id
 }
 
+// pack is the body of a frame of KindReplies.
+func pack(members ...*wire.Envelope) []byte {
+	frame := wire.AppendPack(nil)
+	head := len(frame)
+	for _, e := range members {
+		frame = wire.AppendMember(frame, wire.Append(nil, e))
+	}
+	return frame[head:]
+}
+
 // goldenVectors are what -update writes; the test reads the files, so a change here without -update fails.
 func goldenVectors() map[string]struct {
 	about string
@@ -147,6 +158,15 @@ func goldenVectors() map[string]struct {
 			Kind: wire.KindRequest, ID: id(0x10), Attempt: 1, Deadline: ms + 10_000, Budget: 10_000, ReplyTo: "lane.gw-1.7f3a", Stream: "posts",
 			Function: "GET /posts/{id}", ContentType: "application/json", Trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 			Headers: wire.Header{{Name: "x-streamerson-path", Value: "/posts/7"}}, Body: []byte(`{"id":7}`),
+		}},
+		"request-packs": {"a request whose sender reads packed replies", &wire.Envelope{
+			Kind: wire.KindRequest, Packs: true, ID: id(0x10), Attempt: 1, ReplyTo: "lane.gw-1.7f3a", Function: "f",
+		}},
+		"replies": {"two replies to one lane in one frame: the body is, for each, its length and its frame", &wire.Envelope{
+			Kind: wire.KindReplies, Body: pack(
+				&wire.Envelope{Kind: wire.KindReply, ID: id(0x10), Status: 201, Body: bytes.Repeat([]byte{9}, 100)},
+				&wire.Envelope{Kind: wire.KindReply, ID: id(0x30), Code: wire.CodeNotFound, Message: "no post 7"},
+			),
 		}},
 		"send": {"a one-way message, with an idempotency key and no deadline", &wire.Envelope{
 			Kind: wire.KindSend, ID: id(0x20), Attempt: 1, Stream: "mail", Function: "welcome", IdempotencyKey: "user-7", Body: []byte("hi"),

@@ -6,7 +6,7 @@ Run `python3 ref.py DIR` to check it against DIR/golden/*.json and DIR/bad.json.
 import glob, hashlib, json, os, struct, sys
 
 VERSION, FIXED, MAX_STRING, MAX_FIELDS, MAX_FIELD_BYTES = 1, 48, 8192, 256, 65536
-KINDS = ["", "request", "send", "reply", "cancel", "dead"]
+KINDS = ["", "request", "send", "reply", "cancel", "dead", "replies"]
 CODES = ["ok", "canceled", "unknown", "invalid_argument", "deadline_exceeded", "not_found", "already_exists",
          "permission_denied", "resource_exhausted", "failed_precondition", "aborted", "out_of_range", "unimplemented",
          "internal", "unavailable", "data_loss", "unauthenticated"]
@@ -30,7 +30,7 @@ def put_bytes(b):
 
 
 def encode(e):
-    out = struct.pack(">BBBBHH16sqIIII", VERSION, KINDS.index(e["kind"]), CODES.index(e["code"]), 1 if e["inferred"] else 0,
+    out = struct.pack(">BBBBHH16sqIIII", VERSION, KINDS.index(e["kind"]), CODES.index(e["code"]), e["inferred"] | e["packs"] << 1,
                       e["status"], e["attempt"], e["id"], e["deadline"], e["budget"], e["queueMicros"], e["handlerMicros"], 0)
     for tag, name in enumerate(STRINGS):
         if tag and e[name]:
@@ -72,7 +72,7 @@ def decode(frame):
         raise BadFrame("kind", 1)
     if code >= len(CODES):
         raise BadFrame("code", 2)
-    e = {"kind": KINDS[kind], "code": CODES[code], "inferred": bool(flags & 1), "status": status, "attempt": attempt, "id": id_,
+    e = {"kind": KINDS[kind], "code": CODES[code], "inferred": bool(flags & 1), "packs": bool(flags & 2), "status": status, "attempt": attempt, "id": id_,
          "deadline": deadline, "budget": budget, "queueMicros": queue, "handlerMicros": handler, "headers": []}
     e.update({name: b"" for name in STRINGS if name})
     p, seen, fields, field_bytes = FIXED, set(), 0, 0
@@ -103,6 +103,19 @@ def decode(frame):
         fields, field_bytes = fields + 1, field_bytes + size
         if fields > MAX_FIELDS or field_bytes > MAX_FIELD_BYTES:
             raise BadFrame("too-large", start)
+
+
+def unpack(frame):
+    """The members of a frame of kind "replies"."""
+    e, members = decode(frame), []
+    if e["kind"] != "replies":
+        raise BadFrame("kind", 1)
+    body = e["body"]
+    start = p = len(frame) - len(body)
+    while p < len(frame) or p == start:
+        member, p = get_bytes(frame, p)
+        members.append(member)
+    return members
 
 
 def text(v):
@@ -136,11 +149,15 @@ def main(root):
         assert len(frame) == v["length"] and hashlib.sha256(frame).hexdigest() == v["sha256"], path
         assert v.get("frame", frame.hex()) == frame.hex(), path
         assert decode(frame) == e, path
+        if e["kind"] == "replies":
+            members = unpack(frame)
+            assert [decode(m)["kind"] for m in members] == ["reply"] * 2, path
+            assert b"".join(put_bytes(m) for m in members) == e["body"], path
         good += 1
     with open(os.path.join(root, "bad.json"), encoding="utf-8") as f:
         for v in json.load(f):
             try:
-                decode(expand(v["frame"]))
+                (unpack if v.get("pack") else decode)(expand(v["frame"]))
                 raise AssertionError(v["name"] + " was taken")
             except BadFrame as err:
                 assert (err.reason, err.offset) == (v["reason"], v["offset"]), (v, err)

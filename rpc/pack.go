@@ -1,0 +1,133 @@
+package rpc
+
+import (
+	"github.com/streamerson/streamerson/rpc/wire"
+	"github.com/streamerson/streamerson/transport"
+)
+
+// Limits of a packed frame. A pack is made only of what a settlement batch holds already: it never waits.
+const (
+	// packMost bounds how many replies share a frame: past it the per-message cost has vanished, and what a lost or refused frame
+	// costs only grows.
+	packMost = 128
+	// packBytes bounds a packed frame, within Capabilities.MaxBody. A caller that keeps one reply's body keeps its whole frame.
+	packBytes = 64 << 10
+	// packMember is the longest reply that is packed; for a longer one the copy costs more than the message.
+	packMember = 8 << 10
+)
+
+// packer arranges a batch of settlements so that replies to one lane share a message.
+type packer struct {
+	limit int // of a frame, in bytes
+
+	// What follows belongs to the flush that is under way.
+	order  []*handling            // the batch, with sharers side by side
+	batch  []transport.Settlement // for each of order
+	frames []*frame               // the packed frames
+	lanes  []laneReplies
+	index  map[string]int // address → lanes
+}
+
+type laneReplies struct {
+	address string
+	replies []*handling
+}
+
+func newPacker(maxBody int) *packer {
+	return &packer{limit: min(packBytes, maxBody), index: map[string]int{}}
+}
+
+// arrange fills order and batch. Settlements of one batch have no order among each other that anyone relies on.
+func (p *packer) arrange(hs []*handling) {
+	p.order, p.batch = p.order[:0], p.batch[:0]
+	n := 0 // lanes in use
+	last := -1
+	for _, h := range hs {
+		if !h.packable() {
+			p.settle(h, h.message())
+			continue
+		}
+		if last < 0 || p.lanes[last].address != h.replyTo {
+			at, ok := p.index[h.replyTo]
+			if !ok {
+				if at = n; n == len(p.lanes) {
+					p.lanes = append(p.lanes, laneReplies{})
+				}
+				p.lanes[at].address = h.replyTo
+				p.index[h.replyTo] = at
+				n++
+			}
+			last = at
+		}
+		p.lanes[last].replies = append(p.lanes[last].replies, h)
+	}
+	for i := range n {
+		l := &p.lanes[i]
+		for rest := l.replies; len(rest) > 0; {
+			rest = rest[p.pack(l.address, rest):]
+		}
+		clear(l.replies)
+		l.address, l.replies = "", l.replies[:0]
+	}
+	clear(p.index)
+}
+
+// pack settles the first of hs, all for one lane, with one message, and returns how many.
+func (p *packer) pack(address string, hs []*handling) int {
+	n, size := 0, packHead
+	for n < len(hs) && n < packMost {
+		more := wire.MemberSize(len(hs[n].reply.b))
+		if size += more; size > p.limit {
+			break
+		}
+		n++
+	}
+	if n < 2 {
+		p.settle(hs[0], &hs[0].reply.msg)
+		return 1
+	}
+	f := newFrame()
+	f.b = wire.AppendPack(f.b)
+	for _, h := range hs[:n] {
+		f.b = wire.AppendMember(f.b, h.reply.b)
+		h.packed = true
+	}
+	f.to(address, true)
+	p.frames = append(p.frames, f)
+	for _, h := range hs[:n] {
+		p.settle(h, &f.msg)
+	}
+	return n
+}
+
+// packHead is the length of a pack without members.
+var packHead = len(wire.AppendPack(nil))
+
+func (p *packer) settle(h *handling, m *transport.Message) {
+	p.order = append(p.order, h)
+	p.batch = append(p.batch, transport.Settlement{Delivery: h.lent(), Verb: h.verb, Delay: h.delay, Reply: m})
+}
+
+// reset gives the frames back, once the batch has been settled.
+func (p *packer) reset() {
+	for _, f := range p.frames {
+		f.release()
+	}
+	clear(p.frames)
+	clear(p.order)
+	clear(p.batch)
+	p.frames = p.frames[:0]
+}
+
+// packable reports whether h's reply may share a message: its caller reads such frames, and none that it was in has failed.
+func (h *handling) packable() bool {
+	return h.packs && !h.alone && h.toLane() && len(h.reply.b) <= packMember
+}
+
+// message is what h's settlement publishes by itself.
+func (h *handling) message() *transport.Message {
+	if h.reply == nil {
+		return nil
+	}
+	return &h.reply.msg
+}
