@@ -68,7 +68,7 @@ func (d *Driver) Browse(ctx context.Context, stream, after string, limit int) ([
 			return nil, failMsg(transport.CodeInternal, "browse", stream, "the server says "+m.Header.Get("Description"))
 		}
 		stored, err := time.Parse(time.RFC3339Nano, m.Header.Get("Nats-Time-Stamp"))
-		age := d.age(stored.UnixNano())
+		age := d.age(time.Now(), stored.UnixNano())
 		if err != nil {
 			age = -1
 		}

@@ -29,7 +29,7 @@ type consumer struct {
 	mu      sync.Mutex
 	closed  bool
 	streams map[string]*pulled
-	leased  map[*lease]struct{}
+	leased  leases
 
 	// Used by whoever holds the token of idle.
 	out     []*pulled       // the pulls that stay out between two Receives
@@ -61,26 +61,6 @@ type pulled struct {
 	until    time.Time // when the server ends it
 	listed   bool
 }
-
-// lease is a delivery's token.
-type lease struct {
-	c    *consumer
-	trim *trimmed // of its stream
-	ack  string   // the subject to settle it
-	size int      // of the body, in bytes
-
-	// Guarded by consumer.mu.
-	until time.Time // by our clock, which is where the server's redelivery begins at the latest
-	state leaseState
-}
-
-type leaseState uint8
-
-const (
-	held leaseState = iota
-	acked
-	released
-)
 
 // Join makes a member. It talks to nobody: the streams are attached when Receive first lists them.
 func (d *Driver) Join(ctx context.Context, sub transport.Subscription) (transport.Consumer, error) {
@@ -126,7 +106,7 @@ func (d *Driver) member(sub transport.Subscription) (transport.Consumer, error) 
 	}
 	c := &consumer{
 		d: d, name: name, group: sub.Group, lease: sub.Lease, inbox: make(chan *natsgo.Msg, inboxSize), done: make(chan struct{}),
-		idle: make(chan struct{}, 1), streams: map[string]*pulled{}, leased: map[*lease]struct{}{}, bySub: map[*natsgo.Subscription]*pulled{},
+		idle: make(chan struct{}, 1), streams: map[string]*pulled{}, bySub: map[*natsgo.Subscription]*pulled{},
 	}
 	c.linger = time.AfterFunc(time.Hour, c.lingered)
 	c.linger.Stop()
@@ -266,11 +246,11 @@ func (c *consumer) Close(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for l := range c.leased {
-		if time.Now().Before(l.until) {
+	now := time.Now()
+	c.leased.drain(func(l *lease) {
+		if now.Before(l.until) {
 			_ = c.d.nc.Publish(l.ack, nak) // otherwise its lease frees it
 		}
-	}
-	c.leased = nil
+	})
 	return nil
 }

@@ -11,20 +11,13 @@ import (
 
 // Settle publishes the replies; an ack has nothing else to do. Release and Extend are refused.
 func (c *coreConsumer) Settle(ctx context.Context, batch []transport.Settlement, errs []error) {
-	replies, of := make([]transport.Message, 0, len(batch)), make([]int, 0, len(batch))
+	var replies replySet
 	for i := range batch {
 		if errs[i] = c.checkSettlement(&batch[i]); errs[i] == nil && batch[i].Reply != nil {
-			replies, of = append(replies, *batch[i].Reply), append(of, i)
+			replies.add(i, len(batch), batch[i].Reply)
 		}
 	}
-	if len(replies) == 0 {
-		return
-	}
-	results := make([]transport.Result, len(replies))
-	c.d.Publish(ctx, replies, results)
-	for k, i := range of {
-		errs[i] = results[k].Err
-	}
+	replies.publish(ctx, c.d, errs)
 }
 
 func (c *coreConsumer) checkSettlement(s *transport.Settlement) error {

@@ -82,9 +82,9 @@ func (d *Driver) clock(start, server time.Time) {
 	}
 }
 
-// age is how long ago the server stored something, by its clock: stored is in nanoseconds since 1970.
-func (d *Driver) age(stored int64) time.Duration {
-	return max(0, time.Duration(time.Now().UnixNano()+d.offset.Load()-stored))
+// age is how long before now, by our clock, the server stored something, by its own: stored is in nanoseconds since 1970.
+func (d *Driver) age(now time.Time, stored int64) time.Duration {
+	return max(0, time.Duration(now.UnixNano()+d.offset.Load()-stored))
 }
 
 // Lag asks the group's JetStream consumer, the entry that is oldest (a second round trip, when there is one), and the live
@@ -135,7 +135,7 @@ func (d *Driver) backlog(ctx context.Context, stream, group string) (transport.L
 	oldest, err := s.GetMsg(ctx, info.AckFloor.Stream+1, jetstream.WithGetMsgSubject(streamSubject(stream)))
 	switch {
 	case err == nil:
-		l.Oldest = d.age(oldest.Time.UnixNano())
+		l.Oldest = d.age(time.Now(), oldest.Time.UnixNano())
 	case !errors.Is(err, jetstream.ErrMsgNotFound): // settled meanwhile
 		l.Oldest = -1
 	}

@@ -20,8 +20,8 @@ const (
 	sliceFor = 50 * time.Millisecond
 	// lingerFor is how long pulls stay out between two Receives.
 	lingerFor = 10 * time.Millisecond
-	// roundGuess is the number of deliveries of a stream that a round has room for without growing.
-	roundGuess = 128
+	// maxSlab is how many deliveries of a stream get their room in one allocation.
+	maxSlab = 128
 	// downFor is how long Receive waits for the connection before it tells.
 	downFor = 500 * time.Millisecond
 )
@@ -183,6 +183,8 @@ type round struct {
 	index   map[*pulled]int
 	out     []*pulled // the pulls that are out
 	got     [][]transport.Delivery
+	slab    []lease   // room for those that come next
+	now     time.Time // when it was last waited: what is there since then is taken as of this moment
 	n       int
 	err     error
 	// vanished are the streams whose group was gone.
@@ -391,6 +393,7 @@ func (r *round) collect(limit time.Duration, all bool) {
 	}
 	t := time.NewTimer(limit)
 	defer t.Stop()
+	r.now = time.Now()
 	for r.busy() {
 		select {
 		case m := <-r.c.inbox:
@@ -403,6 +406,7 @@ func (r *round) collect(limit time.Duration, all bool) {
 		}
 		select {
 		case m := <-r.c.inbox:
+			r.now = time.Now()
 			if r.take(m) && r.n > 0 && !all {
 				r.rest()
 				return
@@ -421,6 +425,7 @@ func (r *round) collect(limit time.Duration, all bool) {
 
 // rest takes what is there already.
 func (r *round) rest() {
+	r.now = time.Now()
 	for {
 		select {
 		case m := <-r.c.inbox:
@@ -476,13 +481,19 @@ func (r *round) deliver(p *pulled, m *natsgo.Msg) {
 		r.err = failMsg(transport.CodeInternal, "receive", p.stream, "a delivery's reply subject can't be read: "+m.Reply)
 		return
 	}
-	l := &lease{c: r.c, trim: p.trim, ack: m.Reply, size: len(m.Data), until: time.Now().Add(r.c.lease)}
+	more := min(p.left, len(r.c.inbox)) + 1 // as far as it has come
+	if len(r.slab) == 0 {
+		r.slab = make([]lease, min(more, maxSlab))
+	}
+	l := &r.slab[0]
+	r.slab = r.slab[1:]
+	*l = lease{c: r.c, trim: p.trim, ack: m.Reply, size: len(m.Data), until: r.now.Add(r.c.lease)}
 	i := r.index[p]
-	if r.got[i] == nil {
-		r.got[i] = make([]transport.Delivery, 0, min(p.left+1, roundGuess))
+	if len(r.got[i]) == cap(r.got[i]) {
+		r.got[i] = slices.Grow(r.got[i], min(more, maxSlab))
 	}
 	r.got[i] = append(r.got[i], transport.Delivery{
-		Stream: p.stream, ID: meta.seq, Body: body(m), Attempt: meta.attempt, Age: r.c.d.age(meta.stored), Token: l,
+		Stream: p.stream, ID: meta.seq, Body: body(m), Attempt: meta.attempt, Age: r.c.d.age(r.now, meta.stored), Token: l,
 	})
 	r.n++
 }
@@ -542,7 +553,7 @@ func (c *consumer) hold(got [][]transport.Delivery, n int) []transport.Delivery 
 	again := map[string]int64{}
 	c.mu.Lock()
 	for i := range ds {
-		c.leased[ds[i].Token.(*lease)] = struct{}{}
+		c.leased.add(ds[i].Token.(*lease))
 		if ds[i].Attempt > 1 {
 			again[ds[i].Stream]++
 		}

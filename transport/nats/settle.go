@@ -10,9 +10,8 @@ import (
 	"github.com/streamerson/streamerson/transport"
 )
 
-// The words that JetStream understands on a delivery's reply subject.
+// The words that JetStream understands on a delivery's reply subject, where nothing is an ack.
 var (
-	ack      = []byte("+ACK")
 	nak      = []byte("-NAK")
 	progress = []byte("+WPI")
 )
@@ -21,38 +20,25 @@ var (
 // the connection leads to a redelivery. Release and Extend wait for the server's answer. A delivery whose lease has ended by
 // our clock is CodeStale without asking: the server takes an ack from anyone, also when it has given the message to another.
 func (c *consumer) Settle(ctx context.Context, batch []transport.Settlement, errs []error) {
-	replies, of := make([]transport.Message, 0, len(batch)), make([]int, 0, len(batch))
-	for i := range batch {
-		if errs[i] = c.checkSettlement(&batch[i]); errs[i] == nil && batch[i].Reply != nil && c.leaseOf(&batch[i]).stateNow() == held {
-			replies, of = append(replies, *batch[i].Reply), append(of, i)
-		}
-	}
-	if len(replies) > 0 {
-		results := make([]transport.Result, len(replies))
-		c.d.Publish(ctx, replies, results)
-		for k, i := range of {
-			errs[i] = results[k].Err
-		}
-	}
-	c.confirm(ctx, batch, errs)
-	for i := range batch {
-		if errs[i] == nil && batch[i].Verb == transport.Ack {
-			errs[i] = c.ack(c.leaseOf(&batch[i]), batch[i].Delivery.Stream)
-		}
-	}
-}
-
-func (c *consumer) leaseOf(s *transport.Settlement) *lease { return s.Delivery.Token.(*lease) }
-
-func (l *lease) stateNow() leaseState {
-	l.c.mu.Lock()
-	defer l.c.mu.Unlock()
-	return l.state
-}
-
-func (c *consumer) checkSettlement(s *transport.Settlement) error {
+	var replies replySet
+	now := time.Now()
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	for i := range batch {
+		s := &batch[i]
+		if errs[i] = c.check(s, now); errs[i] == nil && s.Reply != nil && leaseOf(s).state == held {
+			replies.add(i, len(batch), s.Reply)
+		}
+	}
+	c.mu.Unlock()
+	replies.publish(ctx, c.d, errs)
+	c.confirm(ctx, batch, errs)
+	c.acks(batch, errs)
+}
+
+func leaseOf(s *transport.Settlement) *lease { return s.Delivery.Token.(*lease) }
+
+// check refuses a settlement that can't be. The caller holds c.mu.
+func (c *consumer) check(s *transport.Settlement, now time.Time) error {
 	if c.closed {
 		return errClosed("settle")
 	}
@@ -77,30 +63,38 @@ func (c *consumer) checkSettlement(s *transport.Settlement) error {
 		return failMsg(transport.CodeStale, "settle", stream, "the delivery is settled already")
 	case l.state == released:
 		return failMsg(transport.CodeStale, "settle", stream, "the delivery was given back")
-	case !time.Now().Before(l.until):
-		delete(c.leased, l)
+	case !now.Before(l.until):
+		c.leased.remove(l)
 		return failMsg(transport.CodeStale, "settle", stream, "the lease ran out; another consumer may have the message")
 	}
 	return nil
 }
 
-func (c *consumer) ack(l *lease, stream string) error {
-	c.mu.Lock()
-	done := l.state == acked
-	c.mu.Unlock()
-	if done {
-		return nil
+// acks sends the acks of a batch whose replies are accepted. The lock is not held meanwhile: a write to a server that reads
+// nothing blocks.
+func (c *consumer) acks(batch []transport.Settlement, errs []error) {
+	for i := range batch {
+		if errs[i] == nil && batch[i].Verb == transport.Ack {
+			// Again for one that is acked, which the server ignores.
+			if err := c.d.nc.Publish(leaseOf(&batch[i]).ack, nil); err != nil {
+				errs[i] = errDown("settle", batch[i].Delivery.Stream, err)
+			}
+		}
 	}
-	if err := c.d.nc.Publish(l.ack, ack); err != nil {
-		return errDown("settle", stream, err)
-	}
-	l.trim.settled.Add(1)
-	l.trim.bytes.Add(int64(l.size))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l.state = acked
-	delete(c.leased, l)
-	return nil
+	for i := range batch {
+		if errs[i] != nil || batch[i].Verb != transport.Ack {
+			continue
+		}
+		l := leaseOf(&batch[i])
+		if l.state != acked {
+			l.trim.settled.Add(1)
+			l.trim.bytes.Add(int64(l.size))
+			l.state = acked
+			c.leased.remove(l)
+		}
+	}
 }
 
 // confirm sends the releases and extensions and waits for the server's answers.
@@ -124,7 +118,7 @@ func (c *consumer) confirm(ctx context.Context, batch []transport.Settlement, er
 	f := c.d.mux.open(len(todo), lost)
 	sent := time.Now()
 	for k, i := range todo {
-		if err := c.d.nc.PublishRequest(c.leaseOf(&batch[i]).ack, f.reply(k, true), word(&batch[i])); err != nil {
+		if err := c.d.nc.PublishRequest(leaseOf(&batch[i]).ack, f.reply(k, true), word(&batch[i])); err != nil {
 			f.forget(k)
 			errs[i] = errDown("settle", batch[i].Delivery.Stream, err)
 		}
@@ -136,7 +130,7 @@ func (c *consumer) confirm(ctx context.Context, batch []transport.Settlement, er
 		if errs[i] != nil {
 			continue
 		}
-		stream, l := batch[i].Delivery.Stream, c.leaseOf(&batch[i])
+		stream, l := batch[i].Delivery.Stream, leaseOf(&batch[i])
 		switch answer := f.got(k); {
 		case answer == nil:
 			errs[i] = unknown(ctx, stream, end).Err
@@ -146,7 +140,7 @@ func (c *consumer) confirm(ctx context.Context, batch []transport.Settlement, er
 			l.until = sent.Add(c.lease)
 		default:
 			l.state = released
-			delete(c.leased, l)
+			c.leased.remove(l)
 		}
 	}
 }
