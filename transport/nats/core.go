@@ -31,7 +31,7 @@ type coreConsumer struct {
 	closed  bool
 	subs    map[string]*coreStream
 	bySub   map[*natsgo.Subscription]*coreStream
-	listed  []string // by the last Receive
+	listed  []string // by the last Receive; nil before the first
 	seq     uint64
 	waiting int // in all queues
 
@@ -93,7 +93,8 @@ func (d *Driver) ensured(stream, group string) bool {
 	return sp != nil && slices.Contains(sp.Groups, group)
 }
 
-// ensureCore subscribes the members of the groups that are named: a request that comes before their next Receive waits here.
+// ensureCore subscribes the members of the groups that are named, if they have not listed yet what they serve: a request that comes
+// before their first Receive waits here.
 func (d *Driver) ensureCore(ctx context.Context, specs []transport.StreamSpec) error {
 	d.mu.Lock()
 	var members []*coreConsumer
@@ -105,7 +106,7 @@ func (d *Driver) ensureCore(ctx context.Context, specs []transport.StreamSpec) e
 	d.mu.Unlock()
 	for _, c := range members {
 		for _, sp := range specs {
-			if !slices.Contains(sp.Groups, c.group) {
+			if !slices.Contains(sp.Groups, c.group) || c.hasListed() {
 				continue
 			}
 			if err := c.subscribe(sp.Stream); err != nil {
@@ -114,6 +115,12 @@ func (d *Driver) ensureCore(ctx context.Context, specs []transport.StreamSpec) e
 		}
 	}
 	return d.settleSubscriptions(ctx, "ensure")
+}
+
+func (c *coreConsumer) hasListed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.listed != nil
 }
 
 // settleSubscriptions waits until the server has them.
@@ -146,8 +153,9 @@ func (c *coreConsumer) start(ctx context.Context) error {
 	return c.d.settleSubscriptions(ctx, "join")
 }
 
-// serve makes this member live on the streams in credits, and leaves those that it served and serves no more. A stream without
-// credit stays subscribed: the server must know that somebody serves it.
+// serve makes this member live on the streams in credits, and leaves all others, those among them that it was subscribed to by
+// Join: what it held of them would never be received here. A stream without credit stays subscribed: the server must know that
+// somebody serves it.
 func (c *coreConsumer) serve(credits []transport.Credit) error {
 	c.mu.Lock()
 	same := len(c.listed) == len(credits)
@@ -175,15 +183,21 @@ func (c *coreConsumer) serve(credits []transport.Credit) error {
 		}
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	var left []*natsgo.Msg
 	for stream, s := range c.subs {
-		if s.live != nil && !slices.Contains(names, stream) && len(s.queue) == 0 {
+		if !slices.Contains(names, stream) {
 			c.leave(s)
 			delete(c.subs, stream)
-			delete(c.bySub, s.sub)
+			delete(c.bySub, s.sub) // what comes of it still is handed on by sort
+			left = append(left, s.queue...)
+			c.waiting -= len(s.queue)
 		}
 	}
 	c.listed = names
+	c.mu.Unlock()
+	for _, m := range left {
+		c.handOn(m)
+	}
 	return nil
 }
 

@@ -14,7 +14,7 @@ import (
 func (c *coreConsumer) sort(m *natsgo.Msg) {
 	s := c.bySub[m.Sub]
 	if s == nil || c.closed { // it is not served here any more
-		_ = c.d.nc.Publish(m.Subject, m.Data) // at most once: nobody else may be there
+		c.handOn(m)
 		return
 	}
 	if c.waiting >= coreQueue {
@@ -23,6 +23,11 @@ func (c *coreConsumer) sort(m *natsgo.Msg) {
 	}
 	c.waiting++
 	s.queue = append(s.queue, m)
+}
+
+// handOn sends a request to the other members of its group. The server has handled this one's leaving before.
+func (c *coreConsumer) handOn(m *natsgo.Msg) {
+	_ = c.d.nc.Publish(m.Subject, m.Data) // at most once: nobody else may be there
 }
 
 func (c *coreConsumer) dropped(s *coreStream, n int64) {

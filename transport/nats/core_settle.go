@@ -47,7 +47,8 @@ func (c *coreConsumer) leave(s *coreStream) {
 	if s.live != nil {
 		c.d.presence.leave(s.live)
 	}
-	_ = s.sub.Unsubscribe() // fails only when the connection is closed
+	// Unlike after Unsubscribe, what is on its way still comes. It fails only when the connection is closed.
+	_ = s.sub.Drain()
 }
 
 // Close leaves the queue groups. What waits in this process is handed on to others, as far as there are any.
@@ -86,7 +87,7 @@ func (c *coreConsumer) Close(ctx context.Context) error {
 		return nil
 	}
 	for _, m := range left {
-		_ = c.d.nc.Publish(m.Subject, m.Data) // at most once: nobody may be there
+		c.handOn(m)
 	}
 	_ = c.d.mux.barrier(ctx, limit, lost)
 	return nil
