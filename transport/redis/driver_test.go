@@ -70,6 +70,37 @@ func TestReplyReachesTheLaneBeforeTheAck(t *testing.T) {
 	}
 }
 
+func TestASharedReplyIsOneEntryAndAcksWhoeverStillHasItsDelivery(t *testing.T) {
+	d, _ := open(t)
+	s := name(t)
+	ensure(t, d, s)
+	tail, err := d.Tail(t.Context(), transport.TailSpec{Name: "gw"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, other := join(t, d, minLease), join(t, d, time.Minute)
+	accepted(t, d, msgs(s, "lost")...)
+	q := receive(t, c, s, 1, 5*time.Second)
+	stolen := receive(t, other, s, 1, 5*time.Second) // after the first's lease
+	accepted(t, d, msgs(s, "a", "b", "c")...)
+	q = append(q, receive(t, c, s, 3, 5*time.Second)...)
+	reply := &transport.Message{Stream: tail.Address(), Lane: true, Body: []byte("for all")}
+	batch, errs := make([]transport.Settlement, len(q)), make([]error, len(q))
+	for i := range q {
+		batch[i] = transport.Settlement{Delivery: &q[i], Verb: transport.Ack, Reply: reply}
+	}
+	c.Settle(t.Context(), batch, errs)
+	if !transport.IsCode(errs[0], transport.CodeStale) {
+		t.Errorf("what went to another consumer: %v", errs[0])
+	}
+	ok(t, errs[1:])
+	if n := admin(t, shared.Addr).XLen(t.Context(), tail.Address()).Val(); n != 1 {
+		t.Errorf("the lane has %d entries", n)
+	}
+	eventually(t, 3*time.Second, "the others are acked, and what the other consumer holds is not", func() bool { return lag(t, d, s).Pending == 1 })
+	ok(t, settle(t, other, transport.Ack, stolen...))
+}
+
 func TestCompetingConsumersShareEachMessageOnce(t *testing.T) {
 	d, _ := open(t)
 	s := name(t)

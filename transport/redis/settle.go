@@ -124,30 +124,47 @@ func (c *consumer) Settle(ctx context.Context, items []transport.Settlement, err
 		return
 	}
 	c.claimSelf(ctx, items, errs)
+	c.reply(ctx, items, errs)
+	d.ack(items, errs)
+}
+
+// reply publishes the replies of what is to be acked, one that neighbours share once, and gives each its reply's error.
+func (c *consumer) reply(ctx context.Context, items []transport.Settlement, errs []error) {
 	var b *batch
+	var last *transport.Message
 	for i := range items {
-		s := &items[i]
-		if errs[i] != nil || s.Verb != transport.Ack || s.Reply == nil {
+		if !replies(&items[i], errs[i]) || items[i].Reply == last {
 			continue
 		}
 		if b == nil {
-			b = d.newBatch("settle", len(items))
+			b = c.d.newBatch("settle", len(items))
 			b.replies = slices.Grow(b.replies[:0], len(items))[:len(items)]
 			clear(b.replies)
 		}
-		b.add(ctx, s.Reply, &b.replies[i])
+		last = items[i].Reply
+		b.add(ctx, last, &b.replies[i])
 	}
-	if b != nil {
-		b.send(ctx)
-		for i := range items {
-			// The zero result is an unknown outcome, and has no error: it belongs to an item without a reply.
-			if r := &b.replies[i]; r.Err != nil {
-				errs[i] = r.Err
-			}
+	if b == nil {
+		return
+	}
+	b.send(ctx)
+	var err error
+	last = nil
+	for i := range items {
+		if !replies(&items[i], errs[i]) {
+			continue
 		}
-		b.free()
+		if items[i].Reply != last {
+			last, err = items[i].Reply, b.replies[i].Err
+		}
+		errs[i] = err
 	}
-	d.ack(items, errs)
+	b.free()
+}
+
+// replies reports whether s has something to publish before its ack; err is why it is refused already.
+func replies(s *transport.Settlement, err error) bool {
+	return err == nil && s.Verb == transport.Ack && s.Reply != nil
 }
 
 // claimSelf does what must look at the owner first: extensions, releases, and acks that come after the lease's end (they
