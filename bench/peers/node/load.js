@@ -89,7 +89,7 @@ function pause(left) {
 // arrivals gives a function of the time to the next arrival.
 function arrivals(load) {
   const mean = 1e9 / load.Rate
-  if (load.Arrival !== 'poisson') return () => mean
+  if (load.Arrival === 'constant') return () => mean
   let s = (Number(load.Seed ?? 0) | 0) || 1
   return () => {
     s ^= s << 13

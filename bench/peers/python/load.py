@@ -86,11 +86,11 @@ async def open_loop(tally: Tally, load: dict, start: int) -> int:
     Gives the number that was dropped because InFlight were outstanding.
     """
     arrivals = random.Random(load.get("Seed"))
-    poisson, rate = load.get("Arrival") == "poisson", load["Rate"]
+    constant, rate = load.get("Arrival") == "constant", load["Rate"]
     running: set[asyncio.Task] = set()
     dropped, at = 0, 0.0
     for n in range(load["Calls"]):
-        at += arrivals.expovariate(rate) if poisson else 1 / rate
+        at += 1 / rate if constant else arrivals.expovariate(rate)
         due = start + int(at * 1e9)
         while (left := due - now()) > 0:
             # The loop's timers are of milliseconds; for less, only what is ready runs.

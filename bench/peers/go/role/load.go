@@ -20,7 +20,7 @@ type Load struct {
 	// Rate is the arrivals a second; 0 is a closed loop. InFlight then bounds the calls that are outstanding: an arrival
 	// beyond is dropped and counted.
 	Rate float64
-	// Arrival is "poisson" or "constant", "" is constant.
+	// Arrival is "constant" or, which "" means as well, "poisson".
 	Arrival string
 	// Seed of the arrivals.
 	Seed uint64
@@ -142,10 +142,10 @@ func (t *tally) open(ctx context.Context, l Load, start time.Time) (dropped int)
 	var wg sync.WaitGroup
 	var at float64 // seconds from start
 	for n := range l.Calls {
-		if l.Arrival == "poisson" {
-			at += arrivals.ExpFloat64() / l.Rate
-		} else {
+		if l.Arrival == "constant" {
 			at += 1 / l.Rate
+		} else {
+			at += arrivals.ExpFloat64() / l.Rate
 		}
 		due := start.Add(time.Duration(at * float64(time.Second)))
 		time.Sleep(time.Until(due))
