@@ -21,15 +21,16 @@ const (
 	LegNATSRequest = "nats-request"      // nats.go's own nc.Request and a queue subscription
 )
 
-var natsCells = []Cell{{LegNATS, busy}, {LegNATSCore, busy}, {LegNATSNoDedup, busy}, {LegNATSRequest, busy}, {LegNATS, 1}, {LegNATSCore, 1}, {LegNATSRequest, 1}}
+var natsCells = []Cell{{LegNATS, busy}, {LegNATSCore, busy}, {LegNATSNoDedup, busy}, {LegNATSRequest, busy}, {LegNATS, 1}, {LegNATSCore, 1}, {LegNATSRequest, 1}, {LegHTTP, 1}}
 
-// natsGoals are issue 4's, each at 128 bytes.
+// natsGoals are issue 5's, each at 128 bytes.
 var natsGoals = []Goal{
-	{"rpc on core NATS ÷ nc.Request", Cell{LegNATSCore, busy}, Cell{LegNATSRequest, busy}, WhatRate, 0.8, 0},
+	{"rpc on core NATS ÷ nc.Request", Cell{LegNATSCore, busy}, Cell{LegNATSRequest, busy}, WhatRate, 1.3, 0},
 	{"rpc on core NATS ÷ nc.Request", Cell{LegNATSCore, busy}, Cell{LegNATSRequest, busy}, WhatCPU, 0, 0},
-	{"rpc on JetStream ÷ rpc on core NATS", Cell{LegNATS, busy}, Cell{LegNATSCore, busy}, WhatRate, 0.5, 0},
+	{"rpc on JetStream ÷ rpc on core NATS", Cell{LegNATS, busy}, Cell{LegNATSCore, busy}, WhatRate, 0.6, 0},
 	{"rpc on JetStream ÷ rpc on core NATS", Cell{LegNATS, busy}, Cell{LegNATSCore, busy}, WhatCPU, 0, 0},
 	{"rpc on JetStream without dedup ÷ rpc on core NATS", Cell{LegNATSNoDedup, busy}, Cell{LegNATSCore, busy}, WhatRate, 0, 0},
+	{"one call in flight: rpc on core NATS ÷ net/http", Cell{LegNATSCore, 1}, Cell{LegHTTP, 1}, WhatP50, 0, 1.7},
 	{"one call in flight: rpc on core NATS ÷ nc.Request", Cell{LegNATSCore, 1}, Cell{LegNATSRequest, 1}, WhatP50, 0, 0},
 	{"one call in flight: rpc on JetStream ÷ rpc on core NATS", Cell{LegNATS, 1}, Cell{LegNATSCore, 1}, WhatP50, 0, 0},
 }
@@ -85,6 +86,7 @@ func natsLegs(s *self, b broker) []*processLeg {
 		{name: LegNATS, self: s, broker: b, steps: []step{{PartWorker, "rpc-worker"}, {PartClient, "rpc-client"}}},
 		{name: LegNATSCore, self: s, broker: b, mode: "nats+core", steps: []step{{PartWorker, "rpc-worker"}, {PartClient, "rpc-client"}}},
 		{name: LegNATSNoDedup, self: s, broker: b, params: "?dedup=false", steps: []step{{PartWorker, "rpc-worker"}, {PartClient, "rpc-client"}}},
+		{name: LegHTTP, self: s, steps: []step{{PartWorker, "http-server"}, {PartClient, "http-client"}}},
 		{name: LegNATSRequest, self: s, broker: b, steps: []step{{PartWorker, "nats-worker"}, {PartClient, "nats-client"}}},
 	}
 }
@@ -128,7 +130,7 @@ failed. A goal that isn't met is shown, not an error.`,
 			return err
 		},
 	}
-	addRunFlags(cmd.Flags(), &o, LegNATS, LegNATSCore, LegNATSNoDedup, LegNATSRequest)
+	addRunFlags(cmd.Flags(), &o, LegNATS, LegNATSCore, LegNATSNoDedup, LegNATSRequest, LegHTTP)
 	return cmd
 }
 

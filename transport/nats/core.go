@@ -18,6 +18,9 @@ const corePrefix = root + "c."
 // core NATS there is nowhere else.
 const coreQueue = 8192
 
+// keptQueue is how much room a stream's queue keeps once it is empty, in messages.
+const keptQueue = 1024
+
 // coreConsumer is a member of a queue group. The server hands it requests as they come: it can't be asked for a number.
 type coreConsumer struct {
 	d     *Driver
@@ -32,10 +35,12 @@ type coreConsumer struct {
 	subs    map[string]*coreStream
 	bySub   map[*natsgo.Subscription]*coreStream
 	listed  []string // by the last Receive; nil before the first
-	seq     uint64
-	waiting int // in all queues
+	waiting int      // in all queues
 
-	ledger transport.Ledger // used by Receive only
+	// Used by Receive only.
+	seq    uint64
+	ids    []byte
+	ledger transport.Ledger
 }
 
 // coreStream is one stream of a coreConsumer. Guarded by its mu.
@@ -43,8 +48,9 @@ type coreStream struct {
 	name  string
 	sub   *natsgo.Subscription
 	live  *natsgo.Subscription // from the first Receive that lists the stream
-	queue []*natsgo.Msg        // read from inbox, and without a slot so far
-	lost  int                  // of what sub has dropped, the number that was reported
+	queue []*natsgo.Msg        // read from inbox, and without a slot so far: from head on
+	head  int
+	lost  int // of what sub has dropped, the number that was reported
 }
 
 // coreToken is a delivery's token: nothing is left to settle but the reply.
@@ -189,8 +195,8 @@ func (c *coreConsumer) serve(credits []transport.Credit) error {
 			c.leave(s)
 			delete(c.subs, stream)
 			delete(c.bySub, s.sub) // what comes of it still is handed on by sort
-			left = append(left, s.queue...)
-			c.waiting -= len(s.queue)
+			left = append(left, s.queue[s.head:]...)
+			c.waiting -= len(s.queue) - s.head
 		}
 	}
 	c.listed = names

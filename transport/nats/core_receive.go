@@ -22,6 +22,11 @@ func (c *coreConsumer) sort(m *natsgo.Msg) {
 		return
 	}
 	c.waiting++
+	if len(s.queue) == cap(s.queue) && s.head > len(s.queue)/2 { // else append makes room: moving is paid for by growth
+		n := copy(s.queue, s.queue[s.head:])
+		clear(s.queue[n:])
+		s.queue, s.head = s.queue[:n], 0
+	}
 	s.queue = append(s.queue, m)
 }
 
@@ -96,6 +101,13 @@ func (c *coreConsumer) next() *natsgo.Msg {
 	}
 }
 
+// id makes the next delivery's id.
+func (c *coreConsumer) id() string {
+	c.seq++
+	c.ids = strconv.AppendUint(append(append(c.ids[:0], c.name...), '-'), c.seq, 10)
+	return string(c.ids)
+}
+
 func (c *coreConsumer) take(limit int, credits []transport.Credit) []transport.Delivery {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -112,17 +124,18 @@ func (c *coreConsumer) take(limit int, credits []transport.Credit) []transport.D
 		if s == nil {
 			continue
 		}
-		n := min(c.ledger.Allow(i), len(s.queue))
+		waiting := s.queue[s.head:]
+		n := min(c.ledger.Allow(i), len(waiting))
 		c.ledger.Take(i, n)
-		for _, m := range s.queue[:n] {
-			c.seq++
-			ds = append(ds, transport.Delivery{
-				Stream: cr.Stream, ID: c.name + "-" + strconv.FormatUint(c.seq, 10), Body: body(m), Attempt: 1, Age: -1, Token: coreToken{c},
-			})
+		for _, m := range waiting[:n] {
+			ds = append(ds, transport.Delivery{Stream: cr.Stream, ID: c.id(), Body: body(m), Attempt: 1, Age: -1, Token: coreToken{c}})
 		}
-		clear(s.queue[:n])
-		if s.queue = s.queue[n:]; len(s.queue) == 0 {
-			s.queue = nil
+		clear(waiting[:n])
+		if s.head += n; s.head == len(s.queue) {
+			s.queue, s.head = s.queue[:0], 0
+			if cap(s.queue) > keptQueue {
+				s.queue = nil
+			}
 		}
 	}
 	c.waiting -= len(ds)

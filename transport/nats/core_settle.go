@@ -76,7 +76,7 @@ func (c *coreConsumer) Close(ctx context.Context) error {
 	c.mu.Lock()
 	var left []*natsgo.Msg
 	for _, s := range c.subs {
-		left = append(left, s.queue...)
+		left = append(left, s.queue[s.head:]...)
 	}
 	c.subs = nil
 	for m := c.next(); m != nil; m = c.next() {

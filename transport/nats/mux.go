@@ -21,34 +21,36 @@ type mux struct {
 	mu      sync.Mutex
 	last    uint64
 	flights map[uint64]*flight
-	// free are the addresses of flights to which all answers have come: nothing can come to them any more, so the next flight may
-	// have them. A server finds a subject that it has routed before much sooner.
-	free []*address
+	// free are flights to which all answers have come: nothing can come to their subjects any more, so the next batch may have
+	// them. A server finds a subject that it has routed before much sooner.
+	free []*flight
 }
 
-// address is what a flight's answers are sent to.
-type address struct {
+// maxFree bounds how many flights are kept, and maxFreeLen of how many messages each.
+const (
+	maxFree    = 16
+	maxFreeLen = 1024
+)
+
+// flight is one batch of messages whose answers are waited for together. One goroutine fills it, waits and closes it.
+type flight struct {
+	m        *mux
 	id       uint64
 	prefix   string
-	subjects []string // of index 0, 1 …
-}
-
-// maxFree bounds how many addresses are kept.
-const maxFree = 16
-
-// flight is one batch of messages whose answers are waited for together.
-type flight struct {
-	m    *mux
-	at   *address
-	lost <-chan struct{} // closed when the connection breaks
+	subjects []string        // of place 0, 1 …; the barrier has place 0, and message i place i+1
+	lost     <-chan struct{} // closed when the connection breaks
+	timer    *time.Timer     // nil until the first wait
 
 	mu      sync.Mutex
 	answers []*natsgo.Msg
-	counts  []bool // whether an answer to that index is waited for
+	counts  []bool // whether an answer to that place is waited for
 	left    int
-	spent   bool // its address can't be used again
-	done    chan struct{}
+	spent   bool          // its subjects can't be used again
+	done    chan struct{} // gets one signal when all expected answers have come
 }
+
+// barrierIndex is that of the message to ourselves, beside those of a batch's messages. Nobody else ever sends to its place.
+const barrierIndex = -1
 
 func newMux(nc *natsgo.Conn, prefix string) (*mux, error) {
 	m := &mux{nc: nc, prefix: prefix + ".", flights: map[uint64]*flight{}}
@@ -75,39 +77,51 @@ func (m *mux) deliver(msg *natsgo.Msg) {
 	}
 }
 
-// open begins a batch with n indices; nothing is waited for yet. The caller closes it, or waits.
+// open begins a batch of n messages; nothing is waited for yet. The caller closes it.
 func (m *mux) open(n int, lost <-chan struct{}) *flight {
-	f := &flight{m: m, lost: lost, answers: make([]*natsgo.Msg, n), counts: make([]bool, n), left: 1, done: make(chan struct{})}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	var f *flight
 	if last := len(m.free) - 1; last >= 0 {
-		f.at, m.free = m.free[last], m.free[:last]
+		f, m.free = m.free[last], m.free[:last]
 	} else {
 		m.last++
-		f.at = &address{id: m.last, prefix: m.prefix + strconv.FormatUint(m.last, 36) + "."}
+		f = &flight{m: m, id: m.last, prefix: m.prefix + strconv.FormatUint(m.last, 36) + ".", done: make(chan struct{}, 1)}
 	}
-	m.flights[f.at.id] = f
+	f.begin(n+1, lost)
+	m.flights[f.id] = f
 	return f
 }
 
-func (a *address) subject(i int) string {
-	for len(a.subjects) <= i {
-		a.subjects = append(a.subjects, a.prefix+strconv.Itoa(len(a.subjects)))
+func (f *flight) begin(places int, lost <-chan struct{}) {
+	f.mu.Lock() // an answer that is not expected may come at any time
+	defer f.mu.Unlock()
+	if cap(f.answers) < places {
+		f.answers, f.counts = make([]*natsgo.Msg, places), make([]bool, places)
 	}
-	return a.subjects[i]
+	f.answers, f.counts = f.answers[:places], f.counts[:places]
+	clear(f.answers)
+	clear(f.counts)
+	f.lost, f.left, f.spent = lost, 1, false
 }
 
-// reply is where the answer to index i goes. With expect, wait waits for it. One goroutine fills a flight.
-func (f *flight) reply(i int, expect bool) string {
-	f.mu.Lock()
-	if expect {
-		f.counts[i] = true
-		f.left++
-	} else {
-		f.spent = true // whether an answer is on its way can't be known
+func (f *flight) subject(place int) string {
+	for len(f.subjects) <= place {
+		f.subjects = append(f.subjects, f.prefix+strconv.Itoa(len(f.subjects)))
 	}
-	f.mu.Unlock()
-	return f.at.subject(i)
+	return f.subjects[place]
+}
+
+// reply is where the answer to message i goes. With expect, wait waits for it; without it the batch needs a barrier, which tells when
+// none can come any more.
+func (f *flight) reply(i int, expect bool) string {
+	if expect {
+		f.mu.Lock()
+		f.counts[i+1] = true
+		f.left++
+		f.mu.Unlock()
+	}
+	return f.subject(i + 1)
 }
 
 // forget takes back an expected answer: the message could not be sent.
@@ -115,27 +129,27 @@ func (f *flight) forget(i int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.spent = true
-	if f.counts[i] {
-		f.counts[i] = false
+	if f.counts[i+1] {
+		f.counts[i+1] = false
 		f.arrived()
 	}
 }
 
-func (f *flight) answer(i int, msg *natsgo.Msg) {
+func (f *flight) answer(place int, msg *natsgo.Msg) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if i < 0 || i >= len(f.answers) || f.answers[i] != nil {
+	if place < 0 || place >= len(f.answers) || f.answers[place] != nil {
 		return
 	}
-	f.answers[i] = msg
-	if f.counts[i] {
+	f.answers[place] = msg
+	if f.counts[place] {
 		f.arrived()
 	}
 }
 
 func (f *flight) arrived() {
 	if f.left--; f.left == 0 {
-		close(f.done)
+		f.done <- struct{}{}
 	}
 }
 
@@ -149,48 +163,57 @@ const (
 	contextEnded
 )
 
-// wait blocks until all expected answers came, the connection broke, ctx ended or d has passed, and ends the flight.
+// wait blocks until all expected answers came, the connection broke, ctx ended or d has passed.
 func (f *flight) wait(ctx context.Context, d time.Duration) ending {
 	f.mu.Lock()
 	f.arrived() // the one that kept it open while it was filled
 	f.mu.Unlock()
-	defer f.close()
 	select {
 	case <-f.done:
 		return allCame
 	default:
 	}
-	t := time.NewTimer(d)
-	defer t.Stop()
+	if f.timer == nil {
+		f.timer = time.NewTimer(d)
+	} else {
+		f.timer.Reset(d)
+	}
+	defer f.timer.Stop()
 	select {
 	case <-f.done:
 		return allCame
 	case <-f.lost:
 		return connectionLost
-	case <-t.C:
+	case <-f.timer.C:
 		return tookTooLong
 	case <-ctx.Done():
 		return contextEnded
 	}
 }
 
+// close ends the flight; nothing of it may be used afterwards.
 func (f *flight) close() {
 	f.mu.Lock()
-	clean := f.left == 0 && !f.spent
+	clean := f.left == 0 && !f.spent && len(f.answers) <= maxFreeLen
+	select { // the last answer may have come when wait had another reason to end
+	case <-f.done:
+	default:
+	}
+	clear(f.answers)
 	f.mu.Unlock()
 	f.m.mu.Lock()
 	defer f.m.mu.Unlock()
-	delete(f.m.flights, f.at.id)
+	delete(f.m.flights, f.id)
 	if clean && len(f.m.free) < maxFree {
-		f.m.free = append(f.m.free, f.at)
+		f.m.free = append(f.m.free, f)
 	}
 }
 
-// got returns the answer to index i, nil if none came. The caller doesn't change it.
+// got returns the answer to message i, nil if none came. The caller doesn't change it.
 func (f *flight) got(i int) *natsgo.Msg {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.answers[i]
+	return f.answers[i+1]
 }
 
 // noResponders reports whether msg is the server's word that nobody is subscribed.
@@ -208,9 +231,9 @@ func status(msg *natsgo.Msg) string {
 // sends in order what it has for it: when the barrier is back, all that was published before it has been routed, and every
 // no-responders answer to it has come. nil means that it is back.
 func (m *mux) barrier(ctx context.Context, d time.Duration, lost <-chan struct{}) error {
-	f := m.open(1, lost)
-	if err := m.nc.Publish(f.reply(0, true), nil); err != nil {
-		f.close()
+	f := m.open(0, lost)
+	defer f.close()
+	if err := m.nc.Publish(f.reply(barrierIndex, true), nil); err != nil {
 		return err
 	}
 	switch f.wait(ctx, d) {

@@ -47,11 +47,12 @@ func laneSubject(addr string) (subject string, ok bool) {
 	if !ok || len(rest) < instanceLen || !isHex(rest[:instanceLen]) {
 		return "", false
 	}
-	parts := strings.Split(rest[instanceLen:], ".")
-	if len(parts) != 3 || parts[0] != "" || len(parts[1]) > 18 || !isDigits(parts[1]) {
+	rest, ok = strings.CutPrefix(rest[instanceLen:], ".")
+	serial, name, ok2 := strings.Cut(rest, ".")
+	if !ok || !ok2 || len(serial) > 18 || !isDigits(serial) || strings.Contains(name, ".") {
 		return "", false
 	}
-	return addr, transport.CheckName(strings.ReplaceAll(parts[2], "=", ".")) == nil
+	return addr, transport.CheckName(strings.ReplaceAll(name, "=", ".")) == nil
 }
 
 func isHex(s string) bool {

@@ -99,6 +99,9 @@ type sending struct {
 	deadline time.Time
 	// sent marks the messages that may be stored already; nil until a second round.
 	sent map[int]bool
+	// msg is used again for each message with an id, which is in id; nil until the first.
+	msg *natsgo.Msg
+	id  []string
 }
 
 func (b *sending) run(ctx context.Context) {
@@ -163,7 +166,8 @@ func (b *sending) once(ctx context.Context) (again, gone, full []int) {
 		}
 		return nil, nil, nil
 	}
-	f := b.d.mux.open(len(b.todo)+1, lost)
+	f := b.d.mux.open(len(b.todo), lost)
+	defer f.close()
 	lanes := false
 	for k, i := range b.todo {
 		m := &b.msgs[i]
@@ -177,12 +181,12 @@ func (b *sending) once(ctx context.Context) (again, gone, full []int) {
 		lanes = lanes || !acked
 	}
 	if lanes {
-		if err := b.d.nc.Publish(f.reply(len(b.todo), true), nil); err != nil {
-			f.forget(len(b.todo))
+		if err := b.d.nc.Publish(f.reply(barrierIndex, true), nil); err != nil {
+			f.forget(barrierIndex)
 		}
 	}
 	end := f.wait(ctx, max(0, time.Until(b.deadline)))
-	back := f.got(len(b.todo)) != nil
+	back := f.got(barrierIndex) != nil
 	for k, i := range b.todo {
 		if i < 0 {
 			continue
@@ -266,15 +270,18 @@ func (d *Driver) whyGone(ctx context.Context, stream string, healed bool) *trans
 	return failMsg(transport.CodeNotFound, "publish", stream, "there is no such stream; Ensure makes it")
 }
 
-// send hands one message to the client library, which copies the body.
+// send hands one message to the client library, which copies it before it returns.
 func (b *sending) send(i int, reply string) error {
 	m := &b.msgs[i]
 	if m.Lane || m.DedupID == "" || !b.d.caps.Dedup {
 		return b.d.nc.PublishRequest(b.subjects[i], reply, m.Body)
 	}
-	return b.d.nc.PublishMsg(&natsgo.Msg{
-		Subject: b.subjects[i], Reply: reply, Data: m.Body, Header: natsgo.Header{jetstream.MsgIDHeader: []string{m.DedupID}},
-	})
+	if b.id == nil {
+		b.id = make([]string, 1)
+		b.msg = &natsgo.Msg{Header: natsgo.Header{jetstream.MsgIDHeader: b.id}}
+	}
+	b.id[0], b.msg.Subject, b.msg.Reply, b.msg.Data = m.DedupID, b.subjects[i], reply, m.Body
+	return b.d.nc.PublishMsg(b.msg)
 }
 
 // unknown is the outcome of a message that was not answered.

@@ -116,6 +116,7 @@ func (c *consumer) confirm(ctx context.Context, batch []transport.Settlement, er
 		return
 	}
 	f := c.d.mux.open(len(todo), lost)
+	defer f.close()
 	sent := time.Now()
 	for k, i := range todo {
 		if err := c.d.nc.PublishRequest(leaseOf(&batch[i]).ack, f.reply(k, true), word(&batch[i])); err != nil {
