@@ -66,13 +66,17 @@ func startTestRedis(ctx context.Context) (*testBroker, error) {
 	t := controlled(r.URL, &r.Broker, r.Wipe)
 	if r.Controllable() {
 		t.control.SmallDisk, t.control.Fill, t.control.Relieve = redisOnDisk, r.Fill, r.Relieve
+		t.control.DeleteGroup, t.control.DeleteConsumers = r.DeleteGroup, r.DeleteConsumers
 	}
 	return t, nil
 }
 
+// testStore bounds what JetStream stores, in bytes: the suite fills it.
+const testStore = 64 << 20
+
 // startTestNATS starts this program again as a nats-server, so that it can be killed.
 func startTestNATS(ctx context.Context, core bool) (*testBroker, error) {
-	n, err := brokers.StartNATSProcess(ctx, brokers.NATSConfig{NoJetStream: core})
+	n, err := brokers.StartNATSProcess(ctx, brokers.NATSConfig{NoJetStream: core, MaxStore: testStore})
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +86,7 @@ func startTestNATS(ctx context.Context, core bool) (*testBroker, error) {
 	}
 	t := controlled(n.URL, &n.Broker, n.Wipe)
 	if n.Controllable() {
-		t.control.SmallDisk = natsOnDisk
+		t.control.SmallDisk, t.control.Fill, t.control.Relieve, t.control.DeleteGroup = natsOnDisk, n.Fill, n.Relieve, n.DeleteGroup
 	}
 	return t, nil
 }

@@ -9,9 +9,6 @@ import (
 	"io"
 	"net"
 	"time"
-
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // wipeTimeout bounds one answer of a broker that is wiped.
@@ -43,6 +40,20 @@ func (r *Redis) Fill(ctx context.Context) error {
 // Relieve ends Fill.
 func (r *Redis) Relieve(ctx context.Context) error { return r.command(ctx, "CONFIG SET maxmemory 0") }
 
+// DeleteGroup deletes a group of a stream of the driver's.
+func (r *Redis) DeleteGroup(ctx context.Context, stream, group string) error {
+	return r.command(ctx, "EVAL \"redis.call('XGROUP','DESTROY',KEYS[1],ARGV[1]) return redis.status_reply('OK')\" 1 "+redisKey(stream)+" "+group)
+}
+
+// DeleteConsumers deletes all of a group's consumers, with what is pending for them.
+func (r *Redis) DeleteConsumers(ctx context.Context, stream, group string) error {
+	return r.command(ctx, "EVAL \"for _, c in ipairs(redis.call('XINFO','CONSUMERS',KEYS[1],ARGV[1])) do redis.call('XGROUP','DELCONSUMER',KEYS[1],ARGV[1],c[2]) end "+
+		"return redis.status_reply('OK')\" 1 "+redisKey(stream)+" "+group)
+}
+
+// redisKey is where the driver keeps a stream.
+func redisKey(stream string) string { return "streamerson:{" + stream + "}" }
+
 // command sends one command, whose answer has to be OK.
 func (r *Redis) command(ctx context.Context, line string) error {
 	c, err := r.dial(ctx)
@@ -58,29 +69,6 @@ func (r *Redis) command(ctx context.Context, line string) error {
 		err = fmt.Errorf("brokers: %s: %q", line, answer)
 	}
 	return err
-}
-
-// Wipe deletes all of JetStream's streams while the server runs. It is for servers without a password that were started here.
-func (n *NATSProcess) Wipe(ctx context.Context) error {
-	if err := n.ours(); err != nil {
-		return err
-	}
-	nc, err := nats.Connect(n.Addr, nats.Timeout(wipeTimeout))
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return err
-	}
-	names := js.StreamNames(ctx)
-	for name := range names.Name() {
-		if err := js.DeleteStream(ctx, name); err != nil {
-			return err
-		}
-	}
-	return names.Err()
 }
 
 // Wipe deletes all topics but the broker's own and the driver's clock, while the broker runs. It is for brokers without SASL

@@ -2,7 +2,6 @@ package nats
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/url"
 	"os"
@@ -94,54 +93,10 @@ func TestConformance(t *testing.T) {
 	n := brokerstest.NATS(t, brokers.NATSConfig{MaxStore: 64 << 20})
 	h := harness(n, n.URL)
 	if n.Controllable() {
-		h.Broker.Fill = func(ctx context.Context) error { return withJetStream(ctx, n.Addr, fill) }
-		h.Broker.Relieve = func(ctx context.Context) error {
-			return withJetStream(ctx, n.Addr, func(ctx context.Context, js jetstream.JetStream) error { return js.DeleteStream(ctx, filler) })
-		}
-		h.Broker.DeleteGroup = func(ctx context.Context, stream, group string) error {
-			return withJetStream(ctx, n.Addr, func(ctx context.Context, js jetstream.JetStream) error {
-				return js.DeleteConsumer(ctx, jsStream(stream), token(group))
-			})
-		}
+		h.Broker.Fill, h.Broker.Relieve, h.Broker.DeleteGroup = n.Fill, n.Relieve, n.DeleteGroup
 		h.Broker.SmallDisk = smallDisk
 	}
 	conformance.Run(t, h)
-}
-
-// withJetStream does something over a connection of its own.
-func withJetStream(ctx context.Context, addr string, do func(context.Context, jetstream.JetStream) error) error {
-	nc, err := nats.Connect(addr)
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return err
-	}
-	return do(ctx, js)
-}
-
-// filler is the name of the stream, and its subject, that takes all the room.
-const filler = "filler"
-
-// fill leaves no room in the store: ever smaller messages are stored until one is refused.
-func fill(ctx context.Context, js jetstream.JetStream) error {
-	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: filler, Subjects: []string{filler}}); err != nil {
-		return err
-	}
-	for size := 512 << 10; size > 0; size /= 4 {
-		for {
-			_, err := js.Publish(ctx, filler, make([]byte, size))
-			if e, ok := errors.AsType[*jetstream.APIError](err); ok && apiCode(e) == transport.CodeFull {
-				break
-			}
-			if err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // smallDisk starts a NATS whose store is on a disk of its own.

@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/url"
 	"testing"
@@ -36,48 +35,19 @@ func TestConformance(t *testing.T) {
 	}
 	if r.Controllable() { // nobody wants the data of a server of theirs deleted
 		h.Broker = conformance.Control{
-			Wipe: func(ctx context.Context) error {
-				operator := admin(t, r.Addr)
-				defer func() { _ = operator.Close() }() // the suite counts connections
-				return operator.FlushAll(ctx).Err()
-			},
+			Wipe:       r.Wipe,
 			Restart:    r.Restart,
 			Kill:       func(context.Context) error { return r.Kill9() },
 			Start:      r.Restart,
 			StartEmpty: r.StartEmpty,
 			Stop:       func(context.Context) error { return r.Pause() },
 			Continue:   func(context.Context) error { return r.Resume() },
-			// The limit is below what is in use, which is what full means to Redis.
-			Fill:    func(ctx context.Context) error { return limitMemory(ctx, t, r.Addr, "1mb") },
-			Relieve: func(ctx context.Context) error { return limitMemory(ctx, t, r.Addr, "0") },
-			DeleteGroup: func(ctx context.Context, stream, group string) error {
-				operator := admin(t, r.Addr)
-				defer func() { _ = operator.Close() }()
-				return operator.XGroupDestroy(ctx, streamKey(stream), group).Err()
-			},
-			DeleteConsumers: func(ctx context.Context, stream, group string) error {
-				return deleteConsumers(ctx, t, r.Addr, stream, group)
-			},
+			Fill:       r.Fill, Relieve: r.Relieve,
+			DeleteGroup: r.DeleteGroup, DeleteConsumers: r.DeleteConsumers,
 			SmallDisk: smallDisk,
 		}
 	}
 	conformance.Run(t, h)
-}
-
-func limitMemory(ctx context.Context, t *testing.T, addr, limit string) error {
-	operator := admin(t, addr)
-	defer func() { _ = operator.Close() }() // the suite counts connections
-	return errors.Join(operator.ConfigSet(ctx, "maxmemory-policy", "noeviction").Err(), operator.ConfigSet(ctx, "maxmemory", limit).Err())
-}
-
-func deleteConsumers(ctx context.Context, t *testing.T, addr, stream, group string) error {
-	operator := admin(t, addr)
-	defer func() { _ = operator.Close() }()
-	consumers, err := operator.XInfoConsumers(ctx, streamKey(stream), group).Result()
-	for _, c := range consumers {
-		err = errors.Join(err, operator.XGroupDelConsumer(ctx, streamKey(stream), group, c.Name).Err())
-	}
-	return err
 }
 
 // smallDisk starts a Redis whose append-only file is on a disk of its own.
