@@ -48,7 +48,9 @@ type Client struct {
 	cfg      ClientConfig
 	lane     transport.Tailer
 	calls    *calls
+	fields   *wire.Cache
 	silence  time.Duration // Capabilities.Silence
+	maxFrame int           // of a request: Capabilities.MaxBody, and room for a dead letter around it
 	presence *presence
 	budget   *retryBudget
 	pub      *publisher
@@ -100,7 +102,7 @@ func NewClient(ctx context.Context, d transport.Driver, cfg ClientConfig) (*Clie
 	}
 	run, stop := context.WithCancel(context.Background())
 	c := &Client{
-		d: d, cfg: cfg, lane: lane, calls: newCalls(), silence: d.Capabilities().Silence, budget: newRetryBudget(), stop: stop, idle: make(chan struct{}, 1),
+		d: d, cfg: cfg, lane: lane, calls: newCalls(), fields: wire.NewCache(), silence: d.Capabilities().Silence, maxFrame: d.Capabilities().MaxBody - deadHeadroom, budget: newRetryBudget(), stop: stop, idle: make(chan struct{}, 1),
 		presence: newPresence(d, cfg.Group, cfg.NoWorkerWait),
 	}
 	c.pub = newPublisher(d, c.calls, cfg.Observer)
@@ -171,8 +173,8 @@ func (c *Client) endCall() {
 
 // call runs one call with its retries.
 func (c *Client) call(ctx context.Context, req *Request) (*Response, error) {
-	env, err := c.envelope(ctx, req, wire.KindRequest)
-	if err != nil {
+	var env wire.Envelope
+	if err := c.envelope(ctx, &env, req, wire.KindRequest); err != nil {
 		return nil, err
 	}
 	// The clock is read twice a call: here it costs as much as a system call's share does.
@@ -291,8 +293,8 @@ func endOf(why error, out transport.Outcome) *Error {
 
 // send publishes a one-way message and waits for its outcome.
 func (c *Client) send(ctx context.Context, req *Request) (*Response, error) {
-	env, err := c.envelope(ctx, req, wire.KindSend)
-	if err != nil {
+	var env wire.Envelope
+	if err := c.envelope(ctx, &env, req, wire.KindSend); err != nil {
 		return nil, err
 	}
 	p := c.calls.newCall(env.ID, 0)

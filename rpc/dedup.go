@@ -23,41 +23,34 @@ type dedup struct {
 // idWindow remembers the last so many ids, about: the ids, which are random, fall into buckets that each forget their
 // oldest. A bucket is two cache lines; a map and a ring, which forget exactly, took a tenth of a worker's time.
 type idWindow struct {
-	buckets []idBucket
+	buckets [][idBucketLen]ID
+	next    []uint8 // by bucket; apart, so that a bucket is whole cache lines
 }
 
 const idBucketLen = 8
 
-type idBucket struct {
-	ids  [idBucketLen]ID
-	next uint8
-}
-
 func newIDWindow(size int) idWindow {
-	return idWindow{buckets: make([]idBucket, (size+idBucketLen-1)/idBucketLen)}
+	n := (size + idBucketLen - 1) / idBucketLen
+	return idWindow{buckets: make([][idBucketLen]ID, n), next: make([]uint8, n)}
 }
 
-func (w *idWindow) bucket(id ID) *idBucket {
-	return &w.buckets[half(id)%uint64(len(w.buckets))]
-}
+func (w *idWindow) bucket(id ID) int { return int(half(id) % uint64(len(w.buckets))) }
 
 func (w *idWindow) has(id ID) bool {
-	b := w.bucket(id)
-	for i := range b.ids {
-		if b.ids[i] == id {
+	b := &w.buckets[w.bucket(id)]
+	for i := range b {
+		if b[i] == id {
 			return true
 		}
 	}
 	return false
 }
 
+// add remembers an id that the window does not have.
 func (w *idWindow) add(id ID) {
-	if w.has(id) {
-		return
-	}
 	b := w.bucket(id)
-	b.ids[b.next%idBucketLen] = id
-	b.next++
+	w.buckets[b][w.next[b]%idBucketLen] = id
+	w.next[b]++
 }
 
 func newDedup(window int) *dedup {
@@ -146,7 +139,9 @@ func (d *dedup) cancel(id ID) *handling {
 	defer d.mu.Unlock()
 	h := d.running[half(id)]
 	if h == nil || h.req.ID != id {
-		d.canceled.add(id)
+		if !d.canceled.has(id) {
+			d.canceled.add(id)
+		}
 		d.anyCanceled = true
 		return nil
 	}

@@ -11,12 +11,12 @@ import (
 )
 
 // envelope turns a caller's request into its envelope, with what it inherits from the handler that it is made in.
-func (c *Client) envelope(ctx context.Context, req *Request, kind wire.Kind) (wire.Envelope, error) {
+func (c *Client) envelope(ctx context.Context, env *wire.Envelope, req *Request, kind wire.Kind) error {
 	if err := transport.CheckName(req.Stream); err != nil {
-		return wire.Envelope{}, invalid("Request.Stream: ", err)
+		return invalid("Request.Stream: ", err)
 	}
 	// The stream is not repeated: a request's entry says where it is.
-	env := wire.Envelope{
+	*env = wire.Envelope{
 		Kind: kind, Attempt: 1, ID: req.ID, Function: req.Function, ContentType: req.ContentType,
 		Trace: req.Trace, TraceState: req.TraceState, IdempotencyKey: req.IdempotencyKey, Headers: req.Header, Body: req.Body,
 	}
@@ -30,18 +30,18 @@ func (c *Client) envelope(ctx context.Context, req *Request, kind wire.Kind) (wi
 		env.Deadline, env.Budget = time.Now().Add(req.Timeout).UnixMilli(), budgetMillis(req.Timeout)
 	}
 	if h := requestOf(ctx); h != nil {
-		h.bequeath(&env)
+		h.bequeath(env)
 	}
-	if err := wire.CheckLimits(&env); err != nil {
-		return env, invalid("", err)
+	if err := wire.CheckLimits(env); err != nil {
+		return invalid("", err)
 	}
-	if limit := c.d.Capabilities().MaxBody - deadHeadroom; wire.Size(&env) > limit {
-		return env, &Error{
+	if limit := c.maxFrame; wire.Size(env) > limit {
+		return &Error{
 			Code: CodeInvalidArgument, Published: transport.OutcomeRejected, Err: &transport.Error{Code: transport.CodeTooLarge, Op: "publish", Stream: req.Stream},
 			Message: "the request is larger than the transport takes; at most " + strconv.Itoa(limit) + " bytes with its headers",
 		}
 	}
-	return env, nil
+	return nil
 }
 
 func invalid(what string, err error) *Error {

@@ -23,7 +23,7 @@ func (s *Server) run(h *handling) {
 		s.cfg.Observer.Redelivered(h.stream.cfg.Name)
 	}
 	var env wire.Envelope
-	if err := wire.Decode(&env, h.delivery.Body); err != nil {
+	if err := s.fields.Decode(&env, h.delivery.Body); err != nil {
 		s.bury(h, nil, DeadUndecodable, err.Error())
 		return
 	}
@@ -223,7 +223,7 @@ func (s *Server) answer(h *handling, resp *Response, err error) {
 		env.Headers, env.Body, env.ContentType, env.Status = nil, nil, "", 0
 		setError(&env, &Error{Code: CodeInternal, Message: "the reply is not sendable: " + bad.Error(), Origin: OriginRuntime})
 	}
-	h.reply = encodeFrame(&env).to(h.replyTo, true)
+	h.reply = encodeFrame(&env)
 	s.settle(h, transport.Ack)
 }
 

@@ -83,7 +83,7 @@ func (p *packer) pack(address string, hs []*handling) int {
 		n++
 	}
 	if n < 2 {
-		p.settle(hs[0], &hs[0].reply.msg)
+		p.settle(hs[0], hs[0].message())
 		return 1
 	}
 	f := newFrame()
@@ -124,10 +124,13 @@ func (h *handling) packable() bool {
 	return h.packs && !h.alone && h.toLane() && len(h.reply.b) <= packMember
 }
 
-// message is what h's settlement publishes by itself.
+// message is what h's settlement publishes by itself. Only here is a reply addressed: most travel in packs.
 func (h *handling) message() *transport.Message {
-	if h.reply == nil {
+	switch {
+	case h.reply == nil:
 		return nil
+	case h.toLane():
+		h.reply.to(h.replyTo, true)
 	}
 	return &h.reply.msg
 }

@@ -20,10 +20,9 @@ type call struct {
 	err      *Error
 	deadline int64 // in the table's time
 
-	refs      atomic.Int32
-	outcome   atomic.Uint32 // transport.Outcome + 1; 0 while the publish is under way
-	published atomic.Int64  // when the outcome was known, in the table's time
-	dropped   atomic.Bool   // the caller left before publishing: don't
+	refs    atomic.Int32
+	publish atomic.Int64 // when the outcome was known, in the table's time, × 4, + transport.Outcome + 1; 0 while it is under way
+	dropped atomic.Bool  // the caller left before publishing: don't
 }
 
 func (t *calls) newCall(id ID, deadline int64) *call {
@@ -45,20 +44,20 @@ func (c *call) release() {
 	default:
 	}
 	c.reply, c.err = nil, nil
-	c.outcome.Store(0)
-	c.published.Store(0)
-	c.dropped.Store(false)
+	c.publish.Store(0)
+	if c.dropped.Load() {
+		c.dropped.Store(false)
+	}
 	c.table.pool.Put(c)
 }
 
 func (c *call) settle(o transport.Outcome, now int64) {
-	c.published.Store(now)
-	c.outcome.Store(uint32(o) + 1)
+	c.publish.Store(now<<2 + int64(o) + 1)
 }
 
 // publishOutcome is what is known now: a publish under way is unknown.
 func (c *call) publishOutcome() transport.Outcome {
-	if o := c.outcome.Load(); o > 0 {
+	if o := c.publish.Load() & 3; o > 0 {
 		return transport.Outcome(o - 1)
 	}
 	return transport.OutcomeUnknown

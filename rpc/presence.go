@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,11 +28,18 @@ type presence struct {
 	group string
 	wait  time.Duration
 
-	streams sync.Map // string → *served
+	streams sync.Map                     // string → *served
+	fast    atomic.Pointer[servedStream] // one that is in use, spared the look-up: most clients call few streams
 	kick    chan struct{}
 }
 
+type servedStream struct {
+	name string
+	*served
+}
+
 type served struct {
+	gone atomic.Bool  // not sampled any more
 	live atomic.Bool  // the last sample found a worker, or could not tell
 	used atomic.Int64 // Unix seconds of the last call
 
@@ -47,18 +55,41 @@ func newPresence(d transport.Driver, group string, wait time.Duration) *presence
 }
 
 func (p *presence) get(stream string, now time.Time) *served {
+	if f := p.fast.Load(); f != nil && f.name == stream {
+		f.use(now)
+		return f.served
+	}
 	v, ok := p.streams.Load(stream)
 	if !ok {
 		v, ok = p.streams.LoadOrStore(stream, &served{counted: make(chan struct{})})
 	}
 	s := v.(*served)
-	if u := now.Unix(); s.used.Load() != u {
-		s.used.Store(u)
-	}
+	s.use(now)
 	if !ok {
 		p.now()
 	}
+	if f := p.fast.Load(); f == nil {
+		p.fast.Store(&servedStream{strings.Clone(stream), s})
+		if s.gone.Load() { // leave was here before the store
+			p.fast.Store(nil)
+		}
+	}
 	return s
+}
+
+// leave ends the sampling of a stream that nobody calls.
+func (p *presence) leave(stream string, s *served) {
+	s.gone.Store(true)
+	p.streams.Delete(stream)
+	if f := p.fast.Load(); f != nil && f.served == s {
+		p.fast.Store(nil)
+	}
+}
+
+func (s *served) use(now time.Time) {
+	if u := now.Unix(); s.used.Load() != u {
+		s.used.Store(u)
+	}
 }
 
 // now has the sampler count at once.
@@ -135,7 +166,7 @@ func (p *presence) run(ctx context.Context) {
 		p.streams.Range(func(k, v any) bool {
 			s := v.(*served)
 			if s.used.Load() < idle {
-				p.streams.Delete(k)
+				p.leave(k.(string), s)
 				return true
 			}
 			p.sample(ctx, k.(string), s)

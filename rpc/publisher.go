@@ -14,7 +14,7 @@ const cancelLane = "cancel"
 // maxPooledFrame keeps the pool from holding on to the buffers of rare large bodies.
 const maxPooledFrame = 256 << 10
 
-// frame is a pooled buffer for one encoded envelope, and the message that carries it as a reply.
+// frame is a pooled buffer for one encoded envelope, and the message that carries it, once it is addressed.
 type frame struct {
 	b   []byte
 	msg transport.Message
@@ -42,7 +42,9 @@ func (f *frame) to(stream string, lane bool) *frame {
 }
 
 func (f *frame) release() {
-	f.msg = transport.Message{}
+	if f.msg.Body != nil {
+		f.msg = transport.Message{}
+	}
 	if cap(f.b) <= maxPooledFrame {
 		framePool.Put(f)
 	}

@@ -92,7 +92,7 @@ func (c *Client) finish(p *call, start time.Time) (*Response, *Error) {
 		return nil, p.err
 	}
 	var env wire.Envelope
-	if err := wire.Decode(&env, p.reply); err != nil {
+	if err := c.fields.Decode(&env, p.reply); err != nil {
 		c.cfg.Observer.ReplyDropped(DropBad)
 		return nil, &Error{Code: CodeInternal, Message: "the reply can't be decoded", Published: transport.OutcomeAccepted, Err: err}
 	}
@@ -110,7 +110,7 @@ func (c *Client) finish(p *call, start time.Time) (*Response, *Error) {
 		Status: int(env.Status), Header: env.Headers, ContentType: env.ContentType, Body: env.Body,
 		Timing: Timing{
 			// A reply may be here before the publish's own answer; then the publish took no time that anyone waited for.
-			Publish: max(time.Duration(p.published.Load())-start.Sub(c.calls.base), 0),
+			Publish: max(time.Duration(p.publish.Load()>>2)-start.Sub(c.calls.base), 0),
 			Queue:   time.Duration(env.QueueMicros) * time.Microsecond, Handler: time.Duration(env.HandlerMicros) * time.Microsecond,
 		},
 	}, nil

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/streamerson/streamerson/rpc/wire"
 	"github.com/streamerson/streamerson/transport"
 )
 
@@ -85,6 +86,7 @@ type Server struct {
 	leases   *leases
 	dedup    *dedup
 	parked   *parked
+	fields   *wire.Cache
 	settling *batcher[*handling]
 	consumer transport.Consumer
 	runners  *runners
@@ -153,7 +155,7 @@ func NewServer(d transport.Driver, cfg ServerConfig) (*Server, error) {
 		cfg.Logger = slog.Default()
 	}
 	s := &Server{
-		d: d, cfg: cfg, caps: d.Capabilities(), handlers: map[string]Handler{}, leases: newLeases(), dedup: newDedup(cfg.DedupWindow),
+		d: d, cfg: cfg, caps: d.Capabilities(), handlers: map[string]Handler{}, leases: newLeases(), dedup: newDedup(cfg.DedupWindow), fields: wire.NewCache(),
 		slots: newSlots(cfg.Slots, cfg.Streams, cfg.Observer),
 	}
 	for _, l := range []*rate.Sometimes{&s.logPanic, &s.logSettle, &s.logReceive, &s.logDead} {

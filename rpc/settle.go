@@ -210,7 +210,7 @@ func (s *Server) settledBadly(h *handling, d *transport.Delivery, err error) {
 }
 
 // toLane reports whether an answer goes with the settlement, rather than a dead letter or nothing.
-func (h *handling) toLane() bool { return h.reply != nil && h.reply.msg.Lane }
+func (h *handling) toLane() bool { return h.reply != nil && h.dead == "" }
 
 func (h *handling) dropReply() {
 	if h.reply != nil {
@@ -232,7 +232,7 @@ func (s *Server) requeueError(h *handling, e *Error) {
 	}
 	h.replaced = true
 	h.dropReply()
-	h.reply = encodeFrame(errorReply(h, e)).to(h.replyTo, true)
+	h.reply = encodeFrame(errorReply(h, e))
 	s.queue(h)
 }
 

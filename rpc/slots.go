@@ -43,6 +43,7 @@ type slots struct {
 	byName    map[string]*streamState
 	starved   int           // streams with no offer in the Receive that may block now
 	changed   chan struct{} // gets a token when credit may have grown
+	dry       bool          // the last credits were none: the receive loop waits for a token
 	wake      func()        // ends the blocked Receive
 	credits   []transport.Credit
 	lend      *time.Timer // asks anew when reserved slots may be lent; nil until needed
@@ -88,6 +89,9 @@ func (s *slots) signal(must bool) {
 	if must && s.wake != nil {
 		s.wake()
 	}
+	if !must && !s.dry { // nobody waits, and the next credits are computed anew
+		return
+	}
 	select {
 	case s.changed <- struct{}{}:
 	default:
@@ -124,6 +128,7 @@ func (s *slots) credit(wake func()) (int, []transport.Credit) {
 	if s.starved > 0 {
 		s.lendLater(now)
 	}
+	s.dry = free == 0
 	return free, s.credits
 }
 

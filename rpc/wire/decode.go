@@ -45,7 +45,10 @@ var tagNames = [tagCount]string{
 // strings, shorter than b, and, when e.Headers is too small, the header slice, at most HeaderSliceMax bytes; together less
 // than 2·len(b) + HeaderSliceMax. It never panics. Errors are *DecodeError, and e is then empty. It may be called
 // concurrently on different envelopes.
-func Decode(e *Envelope, b []byte) error {
+func Decode(e *Envelope, b []byte) error { return (*Cache)(nil).Decode(e, b) }
+
+// Decode is the function Decode, but the strings may be shared with those of equal frames before, which spares the copy.
+func (c *Cache) Decode(e *Envelope, b []byte) error {
 	headers := e.Headers[:0]
 	*e = Envelope{Headers: headers}
 	if err := checkFixed(b); err != nil {
@@ -65,7 +68,7 @@ func Decode(e *Envelope, b []byte) error {
 	if cap(headers) < count {
 		headers = make(Header, 0, count)
 	}
-	s := string(b[fixedLen:fieldsEnd])
+	s := c.text(b[fixedLen:fieldsEnd])
 	for p := 0; p < len(s); {
 		tag := s[p]
 		v, next := cut(s, p+1)
