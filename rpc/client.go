@@ -103,7 +103,7 @@ func NewClient(ctx context.Context, d transport.Driver, cfg ClientConfig) (*Clie
 	run, stop := context.WithCancel(context.Background())
 	c := &Client{
 		d: d, cfg: cfg, lane: lane, calls: newCalls(), fields: wire.NewCache(), silence: d.Capabilities().Silence, maxFrame: d.Capabilities().MaxBody - deadHeadroom, budget: newRetryBudget(), stop: stop, idle: make(chan struct{}, 1),
-		presence: newPresence(d, cfg.Group, cfg.NoWorkerWait),
+		presence: newPresence(run, d, cfg.Group, cfg.NoWorkerWait),
 	}
 	c.pub = newPublisher(d, c.calls, cfg.Observer)
 	c.handler = Chain(c.call, cfg.Middleware...)

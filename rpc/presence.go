@@ -17,6 +17,9 @@ const (
 	presenceIdle = 10 * time.Second
 	// presenceAsk bounds one count: a broker that doesn't answer is the publisher's business.
 	presenceAsk = time.Second
+	// presenceAtOnce bounds the counts that are under way at the same time, of streams in use and, apart from them, of new ones: a
+	// count of a broker that has to wait for its members' answers takes its time.
+	presenceAtOnce = 32
 	// presenceFresh is how old a count may be to refuse a call by: a worker that has just come must not be overlooked.
 	presenceFresh = 20 * time.Millisecond
 )
@@ -31,6 +34,8 @@ type presence struct {
 	streams sync.Map                     // string → *served
 	fast    atomic.Pointer[servedStream] // one that is in use, spared the look-up: most clients call few streams
 	kick    chan struct{}
+	life    context.Context // ends with the client
+	first   chan struct{}   // a token for each first count that is under way
 }
 
 type servedStream struct {
@@ -50,8 +55,8 @@ type served struct {
 	counted chan struct{} // closed at the next count
 }
 
-func newPresence(d transport.Driver, group string, wait time.Duration) *presence {
-	return &presence{d: d, group: group, wait: wait, kick: make(chan struct{}, 1)}
+func newPresence(life context.Context, d transport.Driver, group string, wait time.Duration) *presence {
+	return &presence{d: d, group: group, wait: wait, kick: make(chan struct{}, 1), life: life, first: make(chan struct{}, presenceAtOnce)}
 }
 
 func (p *presence) get(stream string, now time.Time) *served {
@@ -66,7 +71,7 @@ func (p *presence) get(stream string, now time.Time) *served {
 	s := v.(*served)
 	s.use(now)
 	if !ok {
-		p.now()
+		go p.begin(strings.Clone(stream), s) // its first caller waits for it: not for the others' counts as well
 	}
 	if f := p.fast.Load(); f == nil {
 		p.fast.Store(&servedStream{strings.Clone(stream), s})
@@ -75,6 +80,16 @@ func (p *presence) get(stream string, now time.Time) *served {
 		}
 	}
 	return s
+}
+
+// begin counts a stream for the first time.
+func (p *presence) begin(stream string, s *served) {
+	select {
+	case p.first <- struct{}{}:
+		p.sample(p.life, stream, s)
+		<-p.first
+	case <-p.life.Done():
+	}
 }
 
 // leave ends the sampling of a stream that nobody calls.
@@ -153,26 +168,41 @@ func (p *presence) run(ctx context.Context) {
 	t := time.NewTicker(presenceEvery)
 	defer t.Stop()
 	for {
+		asked := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-p.kick:
+			asked = true
 			if !sleep(ctx, presenceFresh/4) { // many calls may ask
 				return
 			}
 		case <-t.C:
 		}
-		idle := time.Now().Add(-presenceIdle).Unix()
-		p.streams.Range(func(k, v any) bool {
-			s := v.(*served)
-			if s.used.Load() < idle {
-				p.leave(k.(string), s)
-				return true
-			}
-			p.sample(ctx, k.(string), s)
-			return ctx.Err() == nil
-		})
+		p.sampleAll(ctx, asked)
 	}
+}
+
+// sampleAll counts all streams in use, or, when it was asked for, those that seem to have no worker: only their callers wait.
+func (p *presence) sampleAll(ctx context.Context, asked bool) {
+	idle := time.Now().Add(-presenceIdle).Unix()
+	var counts sync.WaitGroup
+	at := make(chan struct{}, presenceAtOnce)
+	p.streams.Range(func(k, v any) bool {
+		stream, s := k.(string), v.(*served)
+		switch {
+		case s.used.Load() < idle:
+			p.leave(stream, s)
+		case !asked || !s.live.Load():
+			at <- struct{}{}
+			counts.Go(func() {
+				p.sample(ctx, stream, s)
+				<-at
+			})
+		}
+		return ctx.Err() == nil
+	})
+	counts.Wait()
 }
 
 func (p *presence) sample(ctx context.Context, stream string, s *served) {
@@ -186,6 +216,9 @@ func (p *presence) sample(ctx context.Context, stream string, s *served) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.known && start.Before(s.asked) { // a count that began later has ended sooner
+		return
+	}
 	if !live && (!s.known || s.live.Load()) {
 		s.since = start
 	}
