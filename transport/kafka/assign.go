@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"encoding/binary"
-	"errors"
 	"slices"
 	"strings"
 )
@@ -79,7 +78,7 @@ func parseSubscription(b []byte) (owned []int32, err error) {
 	for range r.count(2) {
 		r.take(int(r.uint16()))
 	}
-	for range r.count(4) / 4 {
+	for range r.count(1) / 4 {
 		owned = append(owned, int32(r.uint32())) //nolint:gosec // checked by assign
 	}
 	return owned, r.err
@@ -110,50 +109,4 @@ func parseAssignment(b []byte, topic string) (parts []int32, err error) {
 		}
 	}
 	return parts, r.err
-}
-
-func appendString(b []byte, s string) []byte {
-	return append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...) //nolint:gosec // a topic's name
-}
-
-// reader reads big-endian numbers and stops at the first that isn't there.
-type reader struct {
-	b   []byte
-	err error
-}
-
-func (r *reader) take(n int) []byte {
-	if r.err != nil || n > len(r.b) {
-		r.err = errors.New("the group's metadata is cut short")
-		return nil
-	}
-	out := r.b[:n]
-	r.b = r.b[n:]
-	return out
-}
-
-func (r *reader) uint16() uint16 {
-	if b := r.take(2); b != nil {
-		return binary.BigEndian.Uint16(b)
-	}
-	return 0
-}
-
-func (r *reader) uint32() uint32 {
-	if b := r.take(4); b != nil {
-		return binary.BigEndian.Uint32(b)
-	}
-	return 0
-}
-
-// count reads the number of things, each at least size bytes long: never more than there can be.
-func (r *reader) count(size int) int {
-	n := int(int32(r.uint32())) //nolint:gosec // −1 means none
-	if size == 4 && n > len(r.b) || size == 2 && n > len(r.b)/2 {
-		r.err = errors.New("the group's metadata is cut short")
-	}
-	if r.err != nil {
-		return 0
-	}
-	return max(n, 0)
 }

@@ -28,7 +28,7 @@ type cluster struct {
 
 func newCluster(set *settings) *cluster {
 	return &cluster{
-		links: &links{set: set, idle: map[string][]*link{}, busy: map[*link]bool{}}, set: set,
+		links: &links{set: set, idle: map[string][]*link{}, busy: map[*link]bool{}, short: map[string]chan struct{}{}}, set: set,
 		brokers: map[int32]string{}, controller: -1, topics: map[string][]int32{}, groups: map[string]int32{},
 	}
 }
@@ -74,6 +74,15 @@ func (c *cluster) to(ctx context.Context, id int32, limit time.Duration, req pro
 		return nil, false, kafkago.BrokerNotAvailable
 	}
 	return c.links.roundTrip(ctx, a, limit, req)
+}
+
+// talk is to for requests that are written and read here: see codec.go.
+func (c *cluster) talk(ctx context.Context, id int32, limit time.Duration, do func(*link) error) (bool, error) {
+	a := c.addr(id)
+	if a == "" {
+		return false, kafkago.BrokerNotAvailable
+	}
+	return c.links.talkShort(ctx, a, limit, do)
 }
 
 // refresh asks where topics are; nil means all there are. Those that don't exist are forgotten. It never makes a topic.
@@ -130,6 +139,16 @@ func (c *cluster) knownLeaders(topic string) []int32 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.topics[topic]
+}
+
+// leader is −1 when it isn't known.
+func (c *cluster) leader(t target) int32 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l := c.topics[t.topic]; int(t.partition) < len(l) {
+		return l[t.partition]
+	}
+	return -1
 }
 
 func (c *cluster) forget(topic string) {

@@ -23,6 +23,8 @@ type Driver struct {
 	opts     transport.Options
 	log      *transport.QuietLog
 	cl       *cluster
+	reads    *fetcher
+	owners   owners
 	turn     atomic.Uint32 // the partition of the last Publish without keys
 	down     atomic.Bool
 
@@ -164,6 +166,7 @@ func (d *Driver) Close(ctx context.Context) error {
 		wg.Go(func() { errs[i] = c.Close(ctx) })
 	}
 	wg.Wait()
+	d.reads.stop()
 	d.bgCancel()
 	d.bgWait.Wait()
 	d.cl.links.close()

@@ -1,114 +1,86 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
-	"errors"
-	"io"
+	"strings"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
-	"github.com/segmentio/kafka-go/protocol/fetch"
 	"github.com/segmentio/kafka-go/protocol/listoffsets"
-
-	"github.com/streamerson/streamerson/transport"
 )
 
-// fetchWait is how long a broker holds a fetch that brings nothing. What arrives meanwhile is sent at once; the wait only
-// bounds how long a partition that wants more is in another request than the others.
-const fetchWait = 500 * time.Millisecond
-
-// want is one partition to fetch.
-type want struct {
-	target
-	offset int64
+func compareTargets(a, b target) int {
+	return cmp.Or(strings.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
 }
 
-// got is what came of one.
-type got struct {
-	entries []entry
-	end     int64 // the high watermark
-	err     error
-}
-
-// fetch reads several partitions that one broker leads, in one request.
-func (d *Driver) fetch(ctx context.Context, leader int32, wants []want, wait time.Duration, each int32) (map[target]got, error) {
-	req := &fetch.Request{ReplicaID: -1, MaxWaitTime: int32(wait.Milliseconds()), MinBytes: 1, MaxBytes: answerBytes, SessionEpoch: -1} //nolint:gosec // ms
-	at := map[string]int{}
-	for _, w := range wants {
-		j, ok := at[w.topic]
-		if !ok {
-			j = len(req.Topics)
-			at[w.topic] = j
-			req.Topics = append(req.Topics, fetch.RequestTopic{Topic: w.topic})
+// appendFetch writes a Fetch without a session: what it names changes all the time.
+func appendFetch(l *link, asks []*ask, wait time.Duration) []byte {
+	b := l.request(protocol.Fetch, fetchVersion)
+	b = appendInt32s(b, -1, int32(wait.Milliseconds()), 1, answerBytes) //nolint:gosec // ms
+	b = append(b, 0)                                                    // also what isn't committed
+	b = appendInt32s(b, 0, -1, 0)
+	topics, topicsAt := int32(0), len(b)-4
+	for i := 0; i < len(asks); {
+		n := 1
+		for i+n < len(asks) && asks[i+n].topic == asks[i].topic {
+			n++
 		}
-		req.Topics[j].Partitions = append(req.Topics[j].Partitions, fetch.RequestPartition{
-			Partition: w.partition, CurrentLeaderEpoch: -1, FetchOffset: w.offset, LogStartOffset: -1, PartitionMaxBytes: each})
+		topics++
+		b = appendInt32s(appendString(b, asks[i].topic), int32(n)) //nolint:gosec // a number of partitions
+		for _, a := range asks[i : i+n] {
+			a.got = got{err: kafkago.Unknown} // in case the answer leaves it out
+			b = appendInt32s(b, a.partition, -1)
+			b = appendInt64s(b, a.offset, -1)
+			b = appendInt32s(b, a.most)
+		}
+		i += n
 	}
-	r, _, err := d.cl.to(ctx, leader, wait+d.set.timeout, req)
-	if err != nil {
-		return nil, err
+	appendInt32s(b[:topicsAt], topics)
+	b = appendInt32s(b, 0)
+	return append(b, 0, 0) // no rack
+}
+
+// readFetched sets got of the asks.
+func readFetched(answer []byte, asks []*ask, es *[]entry, bodies *arena) error {
+	r := reader{b: answer}
+	r.take(4) // throttle time
+	if err := kafkaError(r.int16()); err != nil {
+		return err
 	}
-	res := r.(*fetch.Response)
-	if err := kafkaError(res.ErrorCode); err != nil {
-		return nil, err
-	}
-	out := map[target]got{}
-	for _, t := range res.Topics {
-		for _, p := range t.Partitions {
-			g := got{end: p.HighWatermark, err: kafkaError(p.ErrorCode)}
-			if g.err == nil {
-				g.entries, g.err = readRecords(p.RecordSet.Records)
+	r.take(4) // session
+	*es = (*es)[:0]
+	next := 0 // the answer has the request's order, as a rule
+	for range r.count(6) {
+		topic := r.take(int(r.uint16()))
+		for range r.count(38) {
+			partition, code := r.int32(), r.int16()
+			r.take(8 + 8 + 8) // high watermark, last stable offset, first offset
+			r.take(16 * r.count(16))
+			r.take(4) // preferred replica
+			set := r.take(max(int(r.int32()), 0))
+			if r.err != nil {
+				return r.err
 			}
-			out[target{t.Topic, p.Partition}] = g
-		}
-	}
-	return out, nil
-}
-
-// readRecords copies the records. Control records and the driver's own marks come without a body.
-func readRecords(r protocol.RecordReader) (es []entry, err error) {
-	readers := []protocol.RecordReader{r}
-	if s, ok := r.(*protocol.RecordStream); ok {
-		readers = s.Records
-	}
-	for _, r := range readers {
-		if r == nil {
-			continue
-		}
-		_, control := r.(*protocol.ControlBatch)
-		for {
-			rec, err := r.ReadRecord()
-			if errors.Is(err, io.EOF) {
+			for range asks {
+				a := asks[next%len(asks)]
+				next++
+				if a.partition != partition || a.topic != string(topic) {
+					continue
+				}
+				a.got = got{err: kafkaError(code)}
+				if a.got.err == nil {
+					from := len(*es)
+					*es, a.got.err = appendRecords(*es, set, a.offset, bodies)
+					a.got.entries = (*es)[from:]
+				}
 				break
 			}
-			if err != nil {
-				return es, err
-			}
-			e := entry{offset: rec.Offset, at: rec.Time.UnixMilli()}
-			if rec.Key != nil {
-				_ = rec.Key.Close()
-			}
-			if rec.Value != nil {
-				e.body, err = protocol.ReadAll(rec.Value)
-				_ = rec.Value.Close()
-				if err != nil {
-					return es, err
-				}
-			}
-			if control || isMark(rec.Headers) {
-				e.body = nil
-			}
-			es = append(es, e)
 		}
 	}
-	return es, nil
+	return r.err
 }
-
-// markHeader is on records that only show that a lane's owner lives.
-const markHeader = "streamerson-mark"
-
-func isMark(hs []protocol.Header) bool { return len(hs) > 0 && hs[0].Key == markHeader }
 
 // edge is edges for the given partitions of one topic.
 func (d *Driver) edge(ctx context.Context, topic string, which int64, parts ...int32) (map[int32]int64, error) {
@@ -171,126 +143,4 @@ func (d *Driver) edgesOnce(ctx context.Context, which int64, topics []string) (m
 		}
 	}
 	return out, nil
-}
-
-// kick starts fetches for the partitions that want more and are in none. The caller holds m.mu.
-func (m *member) kick() {
-	if !m.active || m.ctx.Err() != nil {
-		return
-	}
-	var ps []*part
-	var ws []want
-	wait := fetchWait
-	for _, p := range m.parts {
-		if !p.fetching && (len(p.ahead) == 0 || len(p.ahead) < aheadRecords && p.aheadBytes < aheadBytes) {
-			p.fetching = true
-			if !p.primed {
-				wait = 0
-			}
-			ps = append(ps, p)
-			ws = append(ws, want{target{m.stream, p.id}, p.next})
-		}
-	}
-	if len(ps) > 0 {
-		m.fetches.Go(func() { m.fetch(ps, ws, wait) })
-	}
-}
-
-// fetch reads for some partitions, by their leaders, and gives them back.
-func (m *member) fetch(ps []*part, ws []want, wait time.Duration) {
-	leaders, err := m.d.cl.leaders(m.ctx, m.stream)
-	by := map[int32][]int{}
-	for i, w := range ws {
-		if err == nil && int(w.partition) < len(leaders) {
-			by[leaders[w.partition]] = append(by[leaders[w.partition]], i)
-		}
-	}
-	if err != nil || len(by) == 0 {
-		m.fetched(ps, ws, nil, err)
-		return
-	}
-	for leader, idx := range by {
-		sub, subWants := make([]*part, len(idx)), make([]want, len(idx))
-		for k, i := range idx {
-			sub[k], subWants[k] = ps[i], ws[i]
-		}
-		f := func() {
-			res, err := m.d.fetch(m.ctx, leader, subWants, wait, fetchBytes)
-			m.fetched(sub, subWants, res, err)
-		}
-		if len(by) == 1 {
-			f()
-		} else {
-			m.fetches.Go(f)
-		}
-	}
-}
-
-func (m *member) fetched(ps []*part, ws []want, res map[target]got, err error) {
-	if err != nil && m.ctx.Err() == nil {
-		m.d.cl.forget(m.stream)
-		if !isKafka(err, kafkago.UnknownTopicOrPartition) {
-			m.d.wentDown(err)
-			m.d.log.Warn("fetch "+m.stream, "streamerson: a stream can't be read; trying again", "stream", m.stream, "err", err)
-		}
-	}
-	again := err != nil
-	reset := map[int32]bool{}
-	m.mu.Lock()
-	for i, p := range ps {
-		g, ok := res[ws[i].target]
-		switch {
-		case p.lost || !ok:
-		case isKafka(g.err, kafkago.OffsetOutOfRange):
-			reset[p.id] = true
-		case g.err != nil:
-			again = true
-			m.d.cl.forget(m.stream)
-		default:
-			p.add(g.entries)
-			p.primed = true
-		}
-	}
-	m.mu.Unlock()
-	if len(reset) > 0 {
-		again = m.reset(reset) != nil || again
-	}
-	m.wake()
-	if again {
-		sleep(m.ctx, 50*time.Millisecond)
-	}
-	m.mu.Lock()
-	for _, p := range ps {
-		p.fetching = false
-	}
-	m.kick()
-	m.mu.Unlock()
-}
-
-// reset goes on where the log begins now: retention has removed what was not read yet, or the topic was made anew.
-func (m *member) reset(which map[int32]bool) error {
-	ids := make([]int32, 0, len(which))
-	for id := range which {
-		ids = append(ids, id)
-	}
-	first, err := m.d.edge(m.ctx, m.stream, -2, ids...)
-	if err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for i, p := range m.parts {
-		at, ok := first[p.id]
-		if !ok || !which[p.id] {
-			continue
-		}
-		if lost := at - p.next; lost > 0 {
-			m.d.event(transport.Event{Kind: transport.EventDeleted, Stream: m.stream, N: lost})
-		}
-		p.lost = true
-		fresh := newPart(m, p.id, at, "")
-		fresh.fetching = false
-		m.parts[i] = fresh
-	}
-	return nil
 }

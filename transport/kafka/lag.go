@@ -39,7 +39,7 @@ func (d *Driver) Lag(ctx context.Context, stream, group string) (transport.Lag, 
 	if l.Oldest, err = d.oldest(ctx, stream, rows); err != nil {
 		return l, opError("lag", stream, err)
 	}
-	if l.Consumers, err = d.liveMembers(ctx, groupID(group, stream)); err != nil {
+	if l.Consumers, err = d.liveMembers(ctx, group, stream); err != nil {
 		return l, opError("lag", stream, err)
 	}
 	return l, nil
@@ -91,12 +91,11 @@ func (d *Driver) oldest(ctx context.Context, stream string, rows []backlog) (tim
 			continue
 		}
 		// One partition a request: a broker gives at least one batch, whatever the limit, but only of the first partition.
-		w := want{target{stream, b.partition}, b.first}
-		res, err := d.fetch(ctx, leaders[b.partition], []want{w}, 0, 1)
-		if err != nil {
+		a := &ask{target: target{stream, b.partition}, offset: b.first, most: 1}
+		if err := d.fetch(ctx, leaders[b.partition], []*ask{a}, 0, new([]entry)); err != nil {
 			return 0, err
 		}
-		for _, e := range res[w.target].entries {
+		for _, e := range a.got.entries {
 			if e.offset >= b.first {
 				age = max(age, time.Duration(d.brokerNow().UnixMilli()-e.at)*time.Millisecond, 1)
 				break
@@ -106,8 +105,10 @@ func (d *Driver) oldest(ctx context.Context, stream string, rows []backlog) (tim
 	return age, nil
 }
 
-// liveMembers counts the processes in Kafka's group; one that was killed counts until its session ends.
-func (d *Driver) liveMembers(ctx context.Context, id string) (n int, err error) {
+// liveMembers counts the processes in Kafka's group; one that was killed counts until its session ends. What they own is kept for
+// the next Publish.
+func (d *Driver) liveMembers(ctx context.Context, group, stream string) (n int, err error) {
+	id := groupID(group, stream)
 	err = d.cl.retryGroup(ctx, id, func() error {
 		r, err := d.cl.group(ctx, id, d.set.timeout, &describegroups.Request{Groups: []string{id}})
 		if err != nil {
@@ -118,8 +119,24 @@ func (d *Driver) liveMembers(ctx context.Context, id string) (n int, err error) 
 				return err
 			}
 			n = len(g.Members)
+			var shares [][]int32
+			for _, m := range g.Members {
+				if own := ownedBy(&m, stream); len(own) > 0 {
+					shares = append(shares, own)
+				}
+			}
+			d.owners.set(stream, shares)
 		}
 		return nil
 	})
 	return n, err
+}
+
+// ownedBy lists the partitions that a member has. One that speaks another protocol has none that we know.
+func ownedBy(m *describegroups.ResponseGroupMember, stream string) []int32 {
+	own, err := parseAssignment(m.MemberAssignment, stream)
+	if err != nil {
+		return nil
+	}
+	return own
 }

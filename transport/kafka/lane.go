@@ -49,8 +49,7 @@ type tailer struct {
 	ready   chan struct{} // capacity 1
 	ctx     context.Context
 	cancel  context.CancelFunc
-	done    chan struct{}
-	offset  int64 // only run uses it
+	ask     ask
 
 	mu     sync.Mutex
 	closed bool
@@ -68,7 +67,7 @@ func (d *Driver) Tail(ctx context.Context, spec transport.TailSpec) (transport.T
 			return nil, failMsg(transport.CodeInvalid, "tail", "", nameMsg(err))
 		}
 	}
-	t := &tailer{d: d, shared: spec.Shared, room: transport.DefaultLaneLen, ready: make(chan struct{}, 1), done: make(chan struct{})}
+	t := &tailer{d: d, shared: spec.Shared, room: transport.DefaultLaneLen, ready: make(chan struct{}, 1)}
 	if spec.MaxLen > 0 {
 		t.room = int(min(spec.MaxLen, 1<<30))
 	}
@@ -89,62 +88,41 @@ func (d *Driver) Tail(ctx context.Context, spec transport.TailSpec) (transport.T
 		if err != nil {
 			return nil, opError("tail", t.address, err)
 		}
-		t.offset = end[0]
+		t.ask.offset = end[0]
 	}
 	t.ctx, t.cancel = context.WithCancel(d.bg)
+	t.ask.target, t.ask.asker, t.ask.most = target{t.topic, 0}, t, answerBytes
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
+		t.cancel()
 		return nil, failMsg(transport.CodeClosed, "tail", t.address, "the driver is closed")
 	}
 	d.tailers[t] = true
-	go t.run()
+	d.reads.add(&t.ask)
+	d.reads.flush()
 	return t, nil
 }
 
-func (t *tailer) run() {
-	defer close(t.done)
-	for t.ctx.Err() == nil {
-		if err := t.read(); err != nil && t.ctx.Err() == nil {
-			t.d.cl.forget(t.topic)
-			if !moved(err) {
-				t.d.wentDown(err)
-				t.d.log.Warn("lane "+t.address, "streamerson: a lane can't be read; trying again", "lane", t.address, "err", err)
-				t.fail(err)
-			}
-			sleep(t.ctx, 50*time.Millisecond)
-		}
-	}
-}
+// gone reports whether the tailer has been closed.
+func (t *tailer) gone() bool { return t.ctx.Err() != nil }
 
-func (t *tailer) read() error {
-	leaders, err := t.d.cl.leaders(t.ctx, t.topic)
-	if err != nil {
-		return err
+// answered takes what was read, and asks again.
+func (t *tailer) answered(asks []*ask) {
+	a := asks[0]
+	if isKafka(a.got.err, kafkago.OffsetOutOfRange) {
+		t.d.bgWait.Go(t.reset)
+		return
 	}
-	w := want{target{t.topic, 0}, t.offset}
-	res, err := t.d.fetch(t.ctx, leaders[0], []want{w}, fetchWait, answerBytes)
-	if err != nil {
-		return err
-	}
-	g := res[w.target]
-	if isKafka(g.err, kafkago.OffsetOutOfRange) {
-		first, err := t.d.edge(t.ctx, t.topic, -2, 0)
-		if err == nil {
-			t.offset = first[0]
-		}
-		return err
-	}
-	if g.err != nil {
-		return g.err
-	}
-	t.d.isUp()
 	t.mu.Lock()
-	for _, e := range g.entries {
-		if e.offset < t.offset {
+	if t.bodies == nil && len(a.got.entries) > 0 {
+		t.bodies = make([][]byte, 0, len(a.got.entries))
+	}
+	for _, e := range a.got.entries {
+		if e.offset < a.offset {
 			continue
 		}
-		t.offset = e.offset + 1
+		a.offset = e.offset + 1
 		if e.body != nil {
 			t.bodies = append(t.bodies, e.body)
 		}
@@ -157,7 +135,32 @@ func (t *tailer) read() error {
 	if some {
 		signal(t.ready)
 	}
-	return nil
+	t.d.reads.add(a)
+}
+
+// reset goes on where the lane begins now: it was made anew, or a reader was slower than its retention.
+func (t *tailer) reset() {
+	for {
+		first, err := t.d.edge(t.ctx, t.topic, -2, 0)
+		if err == nil {
+			t.ask.offset = first[0]
+			t.d.reads.add(&t.ask)
+			t.d.reads.flush()
+			return
+		}
+		if !sleep(t.ctx, askAgain) {
+			return
+		}
+	}
+}
+
+// failedWith lets Receive return why the lane can't be read, unless that is usual after it was made.
+func (t *tailer) failedWith(err error) {
+	if moved(err) {
+		return
+	}
+	t.d.log.Warn("lane "+t.address, "streamerson: a lane can't be read; trying again", "lane", t.address, "err", err)
+	t.fail(err)
 }
 
 func (t *tailer) fail(err error) {
@@ -182,7 +185,9 @@ func (t *tailer) Receive(ctx context.Context, limit int) ([][]byte, error) {
 		t.mu.Lock()
 		n := min(limit, len(t.bodies))
 		out := t.bodies[:n:n]
-		t.bodies = t.bodies[n:]
+		if t.bodies = t.bodies[n:]; len(t.bodies) == 0 {
+			t.bodies = nil // the rest of the array is the caller's
+		}
 		more, closed, failed := len(t.bodies) > 0, t.closed, t.failed
 		if t.failed = nil; closed {
 			failed = nil
@@ -222,11 +227,6 @@ func (t *tailer) Close(ctx context.Context) error {
 	t.d.mu.Lock()
 	delete(t.d.tailers, t)
 	t.d.mu.Unlock()
-	select {
-	case <-t.done:
-	case <-ctx.Done():
-		return fail("close", t.address, ctx.Err())
-	}
 	if t.shared {
 		return nil
 	}

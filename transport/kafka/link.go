@@ -1,11 +1,13 @@
 package kafka
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -27,14 +29,39 @@ var newestVersions = map[protocol.ApiKey]int16{
 // idleTimeout is how long an unused connection is kept: less than a broker's connections.max.idle.ms (10 min).
 const idleTimeout = time.Minute
 
+// surplusTimeout is how long an unused connection is kept beside another to the same broker: those that a rebalance of many
+// streams needed go soon.
+const surplusTimeout = 3 * time.Second
+
+// shortAtOnce bounds how many requests that a broker answers at once are under way to it; the others wait for their turn. Fetches
+// and joins, which a broker holds back, aren't counted: fetches have a bound of their own, and joins wait for other processes.
+const shortAtOnce = 3
+
+// readBuffer is what a connection reads at once.
+const readBuffer = 32 << 10
+
 // link is one connection; it carries one request at a time.
 type link struct {
 	addr string
 	tcp  net.Conn
+	conn buffered // tcp, or TLS over it
 	pc   *protocol.Conn
 	keys []apiversions.ApiKeyResponse
 	used time.Time
+
+	// Of the requests that are written here: see codec.go.
+	serial  uint32
+	out, in []byte
+	arena   arena
 }
+
+// buffered is a connection whose reads are buffered for the client library and for codec.go alike.
+type buffered struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (b buffered) Read(p []byte) (int, error) { return b.r.Read(p) }
 
 // links is the one pool of connections that all of a driver shares. The client library's own Transport is not used: it routes
 // by metadata that is up to 6 s old, and doesn't tell a request that was never sent from one that may have been.
@@ -44,6 +71,7 @@ type links struct {
 	mu     sync.Mutex
 	idle   map[string][]*link
 	busy   map[*link]bool
+	short  map[string]chan struct{} // the requests under way, by address
 	closed bool
 }
 
@@ -52,27 +80,75 @@ var errClosed = errors.New("the driver is closed")
 // roundTrip sends req to addr and waits for the answer, at most limit. sent tells, of an error, whether the request may have
 // reached the broker.
 func (ls *links) roundTrip(ctx context.Context, addr string, limit time.Duration, req protocol.Message) (res protocol.Message, sent bool, err error) {
+	talk := func(l *link) (err error) {
+		res, err = l.pc.RoundTrip(req)
+		return err
+	}
+	switch req.ApiKey() {
+	case protocol.JoinGroup, protocol.SyncGroup:
+		sent, err = ls.talk(ctx, addr, limit, talk)
+	default:
+		sent, err = ls.talkShort(ctx, addr, limit, talk)
+	}
+	return res, sent, err
+}
+
+// talkShort is talk for requests that are answered at once. limit includes the wait for its turn.
+func (ls *links) talkShort(ctx context.Context, addr string, limit time.Duration, do func(*link) error) (sent bool, err error) {
+	ls.mu.Lock()
+	turn := ls.short[addr]
+	if turn == nil {
+		turn = make(chan struct{}, shortAtOnce)
+		ls.short[addr] = turn
+	}
+	ls.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+	default:
+		start := time.Now()
+		late := time.NewTimer(limit)
+		defer late.Stop()
+		select {
+		case turn <- struct{}{}:
+			limit -= time.Since(start)
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-late.C:
+			return false, os.ErrDeadlineExceeded
+		}
+	}
+	defer func() { <-turn }()
+	return ls.talk(ctx, addr, limit, do)
+}
+
+// talk lends do a connection, for one request and its answer, and ends it after limit or with ctx.
+func (ls *links) talk(ctx context.Context, addr string, limit time.Duration, do func(*link) error) (sent bool, err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, false, err
+		return false, err
 	}
 	l, err := ls.get(ctx, addr)
 	if err != nil {
-		return nil, false, ended(ctx, err)
+		return false, ended(ctx, err)
 	}
 	_ = l.tcp.SetDeadline(time.Now().Add(limit))
-	stop := context.AfterFunc(ctx, func() { _ = l.tcp.SetDeadline(time.Unix(1, 0)) })
-	res, err = l.pc.RoundTrip(req)
-	stopped := stop()
+	stopped := true
+	if ctx.Done() == nil {
+		err = do(l)
+	} else {
+		stop := context.AfterFunc(ctx, func() { _ = l.tcp.SetDeadline(time.Unix(1, 0)) })
+		err = do(l)
+		stopped = stop()
+	}
 	if err != nil || !stopped {
 		ls.drop(l)
 		err = ended(ctx, err)
 		if errors.Is(err, io.EOF) {
 			err = errors.New("the broker closed the connection")
 		}
-		return res, true, err
+		return true, err
 	}
 	ls.put(l)
-	return res, true, nil
+	return true, nil
 }
 
 // ended is err, or the context's own error if that has ended: a deadline's timer may fire a little before the context's.
@@ -133,19 +209,20 @@ func (ls *links) drop(l *link) {
 	_ = l.pc.Close()
 }
 
-// sweep closes what was idle for long.
+// sweep closes what was idle for long; the last of a broker's is kept longer.
 func (ls *links) sweep() {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	for addr, idle := range ls.idle {
 		kept := idle[:0]
-		for _, l := range idle {
-			if time.Since(l.used) < idleTimeout {
+		for i, l := range idle { // the last was used last
+			if d := time.Since(l.used); d < surplusTimeout || d < idleTimeout && i == len(idle)-1 {
 				kept = append(kept, l)
 			} else {
 				_ = l.pc.Close()
 			}
 		}
+		clear(idle[len(kept):])
 		ls.idle[addr] = kept
 	}
 }
@@ -197,7 +274,8 @@ func (ls *links) dial(ctx context.Context, addr string) (_ *link, err error) {
 		}
 		nc = t
 	}
-	l := &link{addr: addr, tcp: tcp, pc: protocol.NewConn(nc, "streamerson")}
+	l := &link{addr: addr, tcp: tcp, conn: buffered{nc, bufio.NewReaderSize(nc, readBuffer)}}
+	l.pc = protocol.NewConn(l.conn, clientID)
 	res, err := l.pc.RoundTrip(&apiversions.Request{})
 	if err != nil {
 		return nil, err

@@ -37,7 +37,6 @@ type member struct {
 	ctx           context.Context
 	cancel        context.CancelFunc
 	done          chan struct{}
-	fetches       sync.WaitGroup
 
 	// Only run uses these, but for commits.
 	id         string
@@ -83,7 +82,6 @@ func (m *member) run() {
 		pause = min(2*pause, 250*time.Millisecond)
 	}
 	m.leave()
-	m.fetches.Wait()
 }
 
 // fail lets the next Receive of each consumer return err.

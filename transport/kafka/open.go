@@ -33,6 +33,7 @@ func Open(ctx context.Context, u *url.URL, opts transport.Options) (transport.Dr
 		streams: map[string]*stream{}, members: map[string]*member{}, lookups: map[string]*lookup{}, consumers: map[*consumer]bool{}, tailers: map[*tailer]bool{},
 	}
 	d.bg, d.bgCancel = context.WithCancel(context.Background())
+	d.reads = &fetcher{d: d, brokers: map[int32]*[slots]bool{}}
 	err = d.inspect(ctx)
 	for try := 1; try < openTries && codeOf(err) == transport.CodeTimeout && ctx.Err() == nil; try++ {
 		err = d.inspect(ctx)
@@ -91,7 +92,7 @@ func (d *Driver) version() (string, error) {
 			}
 		}
 	}
-	if newest[int16(protocol.Produce)] < 3 || newest[int16(protocol.CreateTopics)] < 4 {
+	if newest[int16(protocol.Produce)] < produceVersion || newest[int16(protocol.Fetch)] < fetchVersion || newest[int16(protocol.CreateTopics)] < 4 {
 		return "", failMsg(transport.CodeUnsupported, "open", "", "the broker is older than Kafka 2.4; a newer one is needed")
 	}
 	switch {

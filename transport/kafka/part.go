@@ -12,9 +12,8 @@ import (
 const (
 	aheadRecords = 64
 	aheadBytes   = 64 << 10
-	// fetchBytes is asked for each partition at once, and answerBytes for all together.
-	fetchBytes  = 256 << 10
-	answerBytes = 8 << 20
+	// fetchBytes is asked for each partition at once.
+	fetchBytes = 256 << 10
 )
 
 // entry is a record.
@@ -51,7 +50,8 @@ type part struct {
 
 	dirty    bool
 	fresh    bool // nothing delivered yet since it was taken: the first deliveries are committed before they go out
-	fetching bool
+	ask      ask
+	fetching bool // ask is the fetcher's
 	primed   bool // fetched once: what waited when it was taken is here
 	lost     bool
 	// sent are the last commit that was answered and those after it that weren't. If one of them is what the broker has, nobody

@@ -3,12 +3,12 @@ package kafka
 import (
 	"context"
 	"hash/fnv"
+	"slices"
 	"sync"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
-	"github.com/segmentio/kafka-go/protocol/produce"
 
 	"github.com/streamerson/streamerson/transport"
 )
@@ -38,12 +38,21 @@ type target struct {
 // batch is what is sent to one partition in one request: indexes of messages, in order.
 type batch struct {
 	target
-	msgs []int
+	msgs        []int
+	size, level int
+
+	// The broker's answer, if it gave one; at is when it appended the batch, in ms, or −1.
+	answered bool
+	err      error
+	at       int64
 }
+
+// opPublish is the operation that MaxBacklog bounds; replies and dead letters go on.
+const opPublish = "publish"
 
 // Publish sends one Produce request to each broker that leads something, with acks=all.
 func (d *Driver) Publish(ctx context.Context, msgs []transport.Message, results []transport.Result) {
-	d.publish(ctx, "publish", msgs, results)
+	d.publish(ctx, opPublish, msgs, results)
 }
 
 func reject(r *transport.Result, err error) {
@@ -69,116 +78,174 @@ func (d *Driver) plan(ctx context.Context, op string, msgs []transport.Message, 
 	topics := make([]string, len(msgs))
 	var unknown []string
 	for i := range msgs {
-		topic, err := d.topicOf(op, &msgs[i])
-		if err != nil {
+		if i > 0 && topics[i-1] != "" && msgs[i].Stream == msgs[i-1].Stream && msgs[i].Lane == msgs[i-1].Lane {
+			topics[i] = topics[i-1]
+		} else if topic, err := topicOf(op, &msgs[i]); err != nil {
 			reject(&results[i], err)
-			continue
-		}
-		if topics[i] = topic; d.cl.knownLeaders(topic) == nil {
+		} else if topics[i] = topic; d.cl.knownLeaders(topic) == nil {
 			unknown = append(unknown, topic)
 		}
 	}
+	d.admit(op, msgs, topics, results)
 	var lookup error
 	if len(unknown) > 0 {
 		_, lookup = d.cl.refresh(ctx, unknown)
 	}
-	var rounds [][]*batch
-	place := map[target]*batch{}
-	level := map[target]int{}
-	bytes := map[target]int{}
-	spreads := d.spreads(msgs, topics)
-	for i := range msgs {
-		topic := topics[i]
+	p := planning{d: d, place: map[target]*batch{}}
+	var leaders []int32
+	for i, topic := range topics {
 		if topic == "" {
 			continue
 		}
-		leaders := d.cl.knownLeaders(topic)
-		if leaders == nil {
-			if lookup != nil {
-				reject(&results[i], unavailable(op, msgs[i].Stream, lookup))
-			} else {
-				reject(&results[i], failMsg(transport.CodeNotFound, op, msgs[i].Stream, "it does not exist"))
-			}
+		if p.topic != topic {
+			p.turn(topic, i, msgs, topics)
+			leaders = d.cl.knownLeaders(topic)
+		}
+		switch {
+		case leaders != nil:
+			p.add(i, &msgs[i], leaders)
+		case lookup != nil:
+			reject(&results[i], unavailable(op, msgs[i].Stream, lookup))
+		default:
+			reject(&results[i], failMsg(transport.CodeNotFound, op, msgs[i].Stream, "it does not exist"))
+		}
+	}
+	return p.rounds
+}
+
+// admit refuses what is too large or for a full stream, by taking its topic away, and counts the rest.
+func (d *Driver) admit(op string, msgs []transport.Message, topics []string, results []transport.Result) {
+	var st *stream
+	name := ""
+	for i := range msgs {
+		m := &msgs[i]
+		if topics[i] == "" {
 			continue
 		}
-		t := target{topic, d.partition(&msgs[i], len(leaders), spreads[topic])}
-		if place[t] != nil && bytes[t]+len(msgs[i].Body) > batchBytes {
-			place[t], bytes[t] = nil, 0
-			level[t]++
+		if len(m.Body) > d.set.maxBody {
+			reject(&results[i], failMsg(transport.CodeTooLarge, op, m.Stream, "the body is larger than max_body allows"))
+			topics[i] = ""
+			continue
 		}
-		if place[t] == nil {
-			place[t] = &batch{target: t}
-			for len(rounds) <= level[t] {
-				rounds = append(rounds, nil)
-			}
-			rounds[level[t]] = append(rounds[level[t]], place[t])
+		if m.Lane || op != opPublish {
+			continue
 		}
-		place[t].msgs = append(place[t].msgs, i)
-		bytes[t] += len(msgs[i].Body)
+		if m.Stream != name {
+			name, st = m.Stream, d.stream(m.Stream)
+		}
+		if st == nil {
+			continue
+		}
+		st.published.Add(1)
+		if st.full.Load() {
+			reject(&results[i], failMsg(transport.CodeFull, op, m.Stream, "as many requests wait as MaxBacklog allows"))
+			topics[i] = ""
+		}
 	}
-	return rounds
+}
+
+// topicOf is the topic that a message goes to.
+func topicOf(op string, m *transport.Message) (string, error) {
+	if !m.Lane {
+		return m.Stream, checkStream(op, m.Stream)
+	}
+	topic, ok := laneTopic(m.Stream)
+	if !ok {
+		return "", failMsg(transport.CodeInvalid, op, m.Stream, "this is no lane's address")
+	}
+	return topic, nil
+}
+
+// planning is one Publish that is sorted into rounds.
+type planning struct {
+	d      *Driver
+	rounds [][]*batch
+	place  map[target]*batch // the latest of a partition
+	last   *batch
+	topic  string
+	spread spread
+	past   map[string]spread // of topics before this one
+}
+
+// turn goes on with another topic, whose first message is at i.
+func (p *planning) turn(topic string, i int, msgs []transport.Message, topics []string) {
+	if p.topic != "" {
+		if p.past == nil {
+			p.past = map[string]spread{}
+		}
+		p.past[p.topic] = p.spread
+	}
+	p.topic = topic
+	if s, ok := p.past[topic]; ok {
+		p.spread = s
+		return
+	}
+	p.spread = spread{}
+	for k := i; k < len(msgs); k++ {
+		if msgs[k].Key == "" && topics[k] == topic {
+			p.spread.total++
+		}
+	}
+}
+
+func (p *planning) add(i int, m *transport.Message, leaders []int32) {
+	t := target{p.topic, p.partition(m, len(leaders))}
+	b := p.last
+	if b == nil || b.target != t {
+		b = p.place[t]
+	}
+	if b == nil || b.size+len(m.Body) > batchBytes {
+		level := 0
+		if b != nil {
+			level = b.level + 1
+		}
+		b = &batch{target: t, level: level}
+		p.place[t] = b
+		for len(p.rounds) <= level {
+			p.rounds = append(p.rounds, nil)
+		}
+		p.rounds[level] = append(p.rounds[level], b)
+	}
+	p.last = b
+	b.msgs = append(b.msgs, i)
+	b.size += len(m.Body)
 }
 
 // spread deals the messages of one Publish that have no key out over a topic's partitions, in runs; the next Publish goes on with
 // the partition after its last.
 type spread struct {
 	total, dealt int
-	parts        int // of how many partitions, once known
+	runs         int // of how many, once known
 	first        uint32
-}
-
-func (d *Driver) spreads(msgs []transport.Message, topics []string) map[string]*spread {
-	out := map[string]*spread{}
-	for i := range msgs {
-		if topics[i] == "" || msgs[i].Key != "" {
-			continue
-		}
-		if out[topics[i]] == nil {
-			out[topics[i]] = &spread{}
-		}
-		out[topics[i]].total++
-	}
-	return out
+	owners       [][]int32 // the partitions of each process that serves the stream, if known
 }
 
 // partition hashes the key, or takes the next place of the spread, of n partitions.
-func (d *Driver) partition(m *transport.Message, n int, s *spread) int32 {
+func (p *planning) partition(m *transport.Message, n int) int32 {
 	if m.Key != "" {
 		h := fnv.New32a()
 		_, _ = h.Write([]byte(m.Key))
 		return int32(h.Sum32() % uint32(n)) //nolint:gosec // less than n
 	}
-	if s.parts == 0 {
-		s.parts = min(n, (s.total+spreadEvery-1)/spreadEvery)
-		s.first = d.turn.Add(uint32(s.parts)) - uint32(s.parts) //nolint:gosec // a number of partitions
+	s := &p.spread
+	if s.runs == 0 {
+		s.owners = p.d.owners.of(p.topic)
+		most := n
+		if s.owners != nil {
+			most = len(s.owners)
+		}
+		s.runs = min(most, (s.total+spreadEvery-1)/spreadEvery)
+		s.first = p.d.turn.Add(uint32(s.runs)) - uint32(s.runs) //nolint:gosec // a number of partitions
 	}
-	run := uint32(s.dealt * s.parts / s.total) //nolint:gosec // less than parts
+	at := s.first + uint32(s.dealt*s.runs/s.total) //nolint:gosec // less than runs
 	s.dealt++
-	return int32((s.first + run) % uint32(n)) //nolint:gosec // less than n
-}
-
-func (d *Driver) topicOf(op string, m *transport.Message) (string, error) {
-	topic := m.Stream
-	if m.Lane {
-		var ok bool
-		if topic, ok = laneTopic(m.Stream); !ok {
-			return "", failMsg(transport.CodeInvalid, op, m.Stream, "this is no lane's address")
-		}
-	} else if err := checkStream(op, m.Stream); err != nil {
-		return "", err
-	}
-	if len(m.Body) > d.set.maxBody {
-		return "", failMsg(transport.CodeTooLarge, op, m.Stream, "the body is larger than max_body allows")
-	}
-	if !m.Lane && op == "publish" {
-		if st := d.stream(m.Stream); st != nil {
-			st.published.Add(1)
-			if st.full.Load() {
-				return "", failMsg(transport.CodeFull, op, m.Stream, "as many requests wait as MaxBacklog allows")
-			}
+	if k := uint32(len(s.owners)); k > 0 { //nolint:gosec // some processes
+		mine := s.owners[at%k]
+		if q := mine[at/k%uint32(len(mine))]; int(q) < n { //nolint:gosec // some partitions
+			return q
 		}
 	}
-	return topic, nil
+	return int32(at % uint32(n)) //nolint:gosec // less than n
 }
 
 // sendRound sends batches to their leaders, again to others while those refuse for not being the leader.
@@ -236,29 +303,21 @@ func (b *batch) reject(results []transport.Result, err error) {
 
 // produce sends to one broker, and returns what it refused because others lead it.
 func (d *Driver) produce(ctx context.Context, op string, leader int32, msgs []transport.Message, results []transport.Result, bs []*batch) (again []*batch) {
-	req := &produce.Request{Acks: -1, Timeout: int32(d.set.timeout.Milliseconds())} //nolint:gosec // seconds
-	at := map[string]int{}
-	find := map[target]*batch{}
+	slices.SortStableFunc(bs, func(a, b *batch) int { return compareTargets(a.target, b.target) }) // a topic may be named once
 	now := d.brokerNow()
 	size := 0
 	for _, b := range bs {
-		j, ok := at[b.topic]
-		if !ok {
-			j = len(req.Topics)
-			at[b.topic] = j
-			req.Topics = append(req.Topics, produce.RequestTopic{Topic: b.topic})
-		}
-		records := make([]protocol.Record, len(b.msgs))
-		for k, i := range b.msgs {
-			records[k] = record(&msgs[i], now)
-			size += len(msgs[i].Body)
-		}
-		req.Topics[j].Partitions = append(req.Topics[j].Partitions, produce.RequestPartition{
-			Partition: b.partition, RecordSet: protocol.RecordSet{Records: protocol.NewRecordReader(records...)}})
-		find[b.target] = b
+		size += b.size
 	}
+	limit := d.set.timeout + d.set.timeout/4 + time.Duration(size)*time.Second/slowest
 	start := time.Now()
-	m, sent, err := d.cl.to(ctx, leader, d.set.timeout+d.set.timeout/4+time.Duration(size)*time.Second/slowest, req)
+	sent, err := d.cl.talk(ctx, leader, limit, func(l *link) error {
+		answer, err := l.send(ctx, limit, appendProduce(l.request(protocol.Produce, produceVersion), d.set.timeout, msgs, bs, now))
+		if err != nil {
+			return err
+		}
+		return readProduced(answer, bs)
+	})
 	if err != nil {
 		for _, b := range bs {
 			if !sent {
@@ -275,21 +334,61 @@ func (d *Driver) produce(ctx context.Context, op string, leader int32, msgs []tr
 		return nil
 	}
 	d.isUp()
-	for _, t := range m.(*produce.Response).Topics {
-		for _, p := range t.Partitions {
-			b := find[target{t.Topic, p.Partition}]
-			if b == nil {
-				continue
-			}
-			if p.ErrorCode == 0 && p.LogAppendTime > 0 {
-				d.sample(start, p.LogAppendTime)
-			}
-			if d.outcome(ctx, op, leader, msgs, results, b, kafkaError(p.ErrorCode)) {
-				again = append(again, b)
-			}
+	for _, b := range bs {
+		if !b.answered {
+			continue // as good as a connection that broke
+		}
+		if b.err == nil && b.at > 0 {
+			d.sample(start, b.at)
+		}
+		if d.outcome(ctx, op, leader, msgs, results, b, b.err) {
+			again = append(again, b)
 		}
 	}
 	return again
+}
+
+// appendProduce appends a Produce request's body: topics in the order of bs, neighbours together.
+func appendProduce(b []byte, timeout time.Duration, msgs []transport.Message, bs []*batch, now time.Time) []byte {
+	b = append(b, 0xff, 0xff)                             // no transaction
+	b = append(b, 0xff, 0xff)                             // acks=all
+	b = appendInt32s(b, int32(timeout.Milliseconds()), 0) //nolint:gosec // seconds
+	topics, topicsAt := int32(0), len(b)-4
+	for i := 0; i < len(bs); {
+		n := 1
+		for i+n < len(bs) && bs[i+n].topic == bs[i].topic {
+			n++
+		}
+		topics++
+		b = appendInt32s(appendString(b, bs[i].topic), int32(n)) //nolint:gosec // a number of partitions
+		for _, x := range bs[i : i+n] {
+			x.answered = false
+			b = appendBatch(appendInt32s(b, x.partition), msgs, x.msgs, now)
+		}
+		i += n
+	}
+	appendInt32s(b[:topicsAt], topics)
+	return b
+}
+
+// readProduced sets err and at of the batches.
+func readProduced(answer []byte, bs []*batch) error {
+	r := reader{b: answer}
+	for range r.count(6) {
+		topic := r.take(int(r.uint16()))
+		for range r.count(30) {
+			partition, code := r.int32(), r.int16()
+			r.take(8) // its offset
+			at := r.int64()
+			r.take(8) // the log's first offset
+			for _, b := range bs {
+				if b.partition == partition && b.topic == string(topic) {
+					b.answered, b.err, b.at = true, kafkaError(code), at
+				}
+			}
+		}
+	}
+	return r.err
 }
 
 // outcome sets the results of one partition's messages; true means that another broker has to be asked.
@@ -300,7 +399,7 @@ func (d *Driver) outcome(ctx context.Context, op string, leader int32, msgs []tr
 	if isKafka(err, kafkago.MessageSizeTooLarge, kafkago.RecordListTooLarge) && len(b.msgs) > 1 {
 		// A topic that others made has a smaller limit, and the batch is over it: each alone may fit.
 		for _, i := range b.msgs {
-			d.produce(ctx, op, leader, msgs, results, []*batch{{target: b.target, msgs: []int{i}}})
+			d.produce(ctx, op, leader, msgs, results, []*batch{{target: b.target, msgs: []int{i}, size: len(msgs[i].Body)}})
 		}
 		return false
 	}
@@ -316,16 +415,4 @@ func (d *Driver) outcome(ctx context.Context, op string, leader int32, msgs []tr
 		}
 	}
 	return false
-}
-
-func record(m *transport.Message, now time.Time) protocol.Record {
-	body := m.Body
-	if body == nil {
-		body = []byte{} // nil would be a tombstone
-	}
-	r := protocol.Record{Time: now, Value: protocol.NewBytes(body)}
-	if m.Key != "" {
-		r.Key = protocol.NewBytes([]byte(m.Key))
-	}
-	return r
 }
