@@ -1,6 +1,7 @@
 package brokers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -40,6 +41,8 @@ type KafkaConfig struct {
 	Dir string
 	// Properties are further lines of server.properties, such as "num.partitions=3".
 	Properties []string
+
+	heap string // the JVM's option; "" is -Xmx512m
 }
 
 // Kafka is one broker; its log in Dir is kafka.log.
@@ -125,7 +128,7 @@ func (k *Kafka) local(java, jars string) error {
 		return nil
 	}
 	p.command = func() *exec.Cmd {
-		cmd := exec.Command(java, append(kafkaJVM(k.cfg, "-Xmx512m", jars), "kafka.Kafka", properties)...)
+		cmd := exec.Command(java, append(kafkaJVM(k.cfg, cmp.Or(k.cfg.heap, "-Xmx512m"), jars), "kafka.Kafka", properties)...)
 		cmd.Dir = dir
 		return cmd
 	}
