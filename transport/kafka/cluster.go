@@ -5,6 +5,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -24,6 +25,25 @@ type cluster struct {
 	controller int32
 	topics     map[string][]int32 // leaders by partition
 	groups     map[string]int32   // coordinators
+
+	away atomic.Pointer[absent]
+}
+
+// absent is a broker that refused a connection, and when.
+type absent struct {
+	id int32
+	at time.Time
+}
+
+// avoidFor is how long messages that may go to any partition don't go to a broker that refused a connection. The controller takes
+// broker.session.timeout.ms, 9 s by default, to give its partitions another leader.
+const avoidFor = time.Second
+
+func (c *cluster) avoid(id int32) { c.away.Store(&absent{id, time.Now()}) }
+
+func (c *cluster) avoided(id int32) bool {
+	a := c.away.Load()
+	return a != nil && a.id == id && time.Since(a.at) < avoidFor
 }
 
 func newCluster(set *settings) *cluster {

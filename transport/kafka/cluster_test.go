@@ -23,6 +23,9 @@ import (
 // its way counts as lost after 2 s more, and a coordinator that moved has to load its groups.
 const moveLimit = 10*time.Second + loaded
 
+// enough replies after a leader has gone show that calls go on.
+const enough = 50
+
 // traffic is a client that goes on asking, and two workers that answer by its lane.
 type traffic struct {
 	d      *Driver
@@ -34,21 +37,27 @@ type traffic struct {
 	outcomes map[transport.Outcome]int
 	replied  map[string]int
 	count    atomic.Int64 // distinct replies
+	downs    atomic.Int64
 	stop     context.CancelFunc
 	asking   context.CancelFunc
 	wg, ask  sync.WaitGroup
 }
 
 func startTraffic(t *testing.T, url string) *traffic {
+	x := &traffic{accepted: map[string]bool{}, outcomes: map[transport.Outcome]int{}, replied: map[string]int{}}
 	open := func() *Driver {
-		d, err := openURL(within(t, 3*loaded), url, transport.Options{})
+		d, err := openURL(within(t, 3*loaded), url, transport.Options{OnEvent: func(e transport.Event) {
+			if e.Kind == transport.EventDisconnected {
+				x.downs.Add(1)
+			}
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = d.Close(context.Background()) })
 		return d.(*Driver)
 	}
-	x := &traffic{d: open(), accepted: map[string]bool{}, outcomes: map[transport.Outcome]int{}, replied: map[string]int{}}
+	x.d = open()
 	x.stream = newStream(t, x.d)
 	lane, err := x.d.Tail(within(t, 3*loaded), transport.TailSpec{Name: "client"})
 	if err != nil {
@@ -126,10 +135,10 @@ func (x *traffic) goesOn(t *testing.T, after string) {
 	x.mu.Lock()
 	due := slices.Collect(maps.Keys(x.accepted))
 	x.mu.Unlock()
-	want := x.count.Load() + 200
+	want := x.count.Load() + enough
 	for x.count.Load() < want || x.missing(due) > 0 {
 		if time.Since(start) > moveLimit {
-			t.Fatalf("%v after %s %d replies came, and %d of %d accepted requests wait for theirs", moveLimit, after, x.count.Load()-want+200, x.missing(due), len(due))
+			t.Fatalf("%v after %s %d replies came, and %d of %d accepted requests wait for theirs", moveLimit, after, x.count.Load()-want+enough, x.missing(due), len(due))
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -216,6 +225,9 @@ func TestLeadersMove(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d of %d accepted requests were never answered", x.missing(due), len(due))
 		}
+	}
+	if n := x.downs.Load(); n > 6 { // three drivers, and two deaths that may have made the others slow
+		t.Errorf("a cluster of which two of three live was reported as down %d times", n)
 	}
 	for body := range x.replied {
 		var k, i int

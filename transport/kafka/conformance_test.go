@@ -34,7 +34,7 @@ func TestConformance(t *testing.T) {
 	}
 	if shared.Controllable() { // nobody wants the topics of a broker of theirs deleted
 		h.Broker = conformance.Control{
-			Wipe:       wipe,
+			Wipe:       shared.Wipe,
 			Restart:    shared.Restart,
 			Kill:       func(context.Context) error { return shared.Kill9() },
 			Start:      shared.Start,
@@ -45,27 +45,6 @@ func TestConformance(t *testing.T) {
 		}
 	}
 	conformance.Run(t, h)
-}
-
-// wipe deletes all topics, the driver's own included.
-func wipe(ctx context.Context) error {
-	any, err := openURL(ctx, shared.URL, transport.Options{})
-	if err != nil {
-		return err
-	}
-	d := any.(*Driver)
-	defer func() { _ = d.Close(ctx) }()
-	res, err := d.cl.refresh(ctx, nil)
-	if err != nil {
-		return err
-	}
-	var names []string
-	for _, topic := range res.Topics {
-		if !topic.IsInternal && topic.Name != clockTopic {
-			names = append(names, topic.Name)
-		}
-	}
-	return d.deleteTopics(ctx, names...)
 }
 
 // smallDisk starts a Kafka whose log.dirs are on a disk of its own. Its segments are small: each has index files of a fixed size.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -110,6 +112,22 @@ func unavailable(op, stream string, err error) *transport.Error {
 	return &transport.Error{Code: code, Op: op, Stream: stream, Err: err}
 }
 
+// brokerFailed is for one broker that can't be reached or doesn't answer. Kafka itself is down only when no other answers, which
+// the housekeeper finds out.
+func (d *Driver) brokerFailed(id int32, sent bool, err error) {
+	if d.cl.size() == 1 {
+		d.wentDown(err)
+		return
+	}
+	if codeOf(err) == transport.CodeCanceled || d.bg.Err() != nil {
+		return
+	}
+	if !sent {
+		d.cl.avoid(id)
+	}
+	d.log.Warn("broker", "streamerson: a broker of the cluster can't be reached; its partitions wait for another leader", "broker", d.cl.addr(id), "err", err)
+}
+
 // wentDown and isUp report the change once.
 func (d *Driver) wentDown(err error) {
 	if codeOf(err) == transport.CodeCanceled || d.bg.Err() != nil || !d.down.CompareAndSwap(false, true) {
@@ -152,19 +170,20 @@ func (d *Driver) Close(ctx context.Context) error {
 		return nil
 	}
 	d.closed = true
-	var closers []interface{ Close(context.Context) error }
-	for c := range d.consumers {
-		closers = append(closers, c)
-	}
-	for t := range d.tailers {
-		closers = append(closers, t)
-	}
+	consumers, tailers := slices.Collect(maps.Keys(d.consumers)), slices.Collect(maps.Keys(d.tailers))
 	d.mu.Unlock()
-	errs := make([]error, len(closers))
+	errs := make([]error, len(consumers)+1)
 	var wg sync.WaitGroup
-	for i, c := range closers {
+	for i, c := range consumers {
 		wg.Go(func() { errs[i] = c.Close(ctx) })
 	}
+	var lanes []string
+	for _, t := range tailers {
+		if topic := t.end(); topic != "" {
+			lanes = append(lanes, topic)
+		}
+	}
+	errs[len(consumers)] = d.deleteTopics(ctx, lanes...)
 	wg.Wait()
 	d.reads.stop()
 	d.bgCancel()

@@ -337,3 +337,64 @@ func TestIdleGroupShares(t *testing.T) {
 		}
 	}
 }
+
+// Connections don't grow with the streams: one process serves 32 and has two lanes, with messages for all, on six connections at most.
+func TestConnectionsDoNotGrowWithStreams(t *testing.T) {
+	few := *shared
+	few.URL += "?partitions=2"
+	d := openOn(t, &few, transport.Options{})
+	var credits []transport.Credit
+	var specs []transport.StreamSpec
+	for range 32 {
+		s := "t" + newID()
+		specs = append(specs, transport.StreamSpec{Stream: s, Groups: []string{group}})
+		credits = append(credits, transport.Credit{Stream: s, Max: 8})
+	}
+	if err := d.Ensure(within(t, 6*loaded), specs); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := d.Tail(within(t, 3*loaded), transport.TailSpec{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := join(t, d)
+	count := func() int {
+		d.cl.links.mu.Lock()
+		defer d.cl.links.mu.Unlock()
+		n := len(d.cl.links.busy)
+		for _, idle := range d.cl.links.idle {
+			n += len(idle)
+		}
+		return n
+	}
+	most, got := 0, 0
+	steady := time.Now().Add(6 * loaded) // until the joins' connections are gone
+	for deadline := steady.Add(3 * time.Second); time.Now().Before(deadline); {
+		for _, s := range specs {
+			send(t, d, s.Stream, "x")
+		}
+		ctx := within(t, 3*loaded)
+		for n := 0; n < len(specs); {
+			ds, err := c.Receive(ctx, 32, credits)
+			if err != nil {
+				t.Fatalf("%d of %d: %v", n, len(specs), err)
+			}
+			ack(t, c, ds...)
+			n += len(ds)
+		}
+		got += len(specs)
+		switch n := count(); {
+		case time.Now().After(steady):
+			most = max(most, n)
+		case n <= slots+shortAtOnce:
+			steady = time.Now()
+			deadline = steady.Add(3 * time.Second)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Logf("%d messages; at most %d connections", got, most)
+	if most > slots+shortAtOnce || most == 0 {
+		t.Errorf("%d connections for 32 streams", most)
+	}
+}

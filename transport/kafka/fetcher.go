@@ -209,7 +209,7 @@ func (f *fetcher) run(leader int32, slot int, wait time.Duration, asks []*ask) {
 	if f.turn.Add(1)%2 == 0 {
 		slices.Reverse(asks) // a broker fills its answer in this order
 	}
-	err := f.d.fetch(f.d.bg, leader, asks, wait, es)
+	sent, err := f.d.fetch(f.d.bg, leader, asks, wait, es)
 	if f.d.bg.Err() != nil {
 		return
 	}
@@ -217,7 +217,7 @@ func (f *fetcher) run(leader int32, slot int, wait time.Duration, asks []*ask) {
 	f.answering++
 	f.mu.Unlock()
 	if err != nil {
-		f.d.wentDown(err)
+		f.d.brokerFailed(leader, sent, err)
 	} else {
 		f.d.isUp()
 	}
@@ -332,19 +332,18 @@ func (f *fetcher) seek() {
 	}
 }
 
-// fetch sets got of each ask, with entries in es, or fails for all.
-func (d *Driver) fetch(ctx context.Context, leader int32, asks []*ask, wait time.Duration, es *[]entry) error {
+// fetch sets got of each ask, with entries in es, or fails for all. sent tells, of an error, whether the broker was reached.
+func (d *Driver) fetch(ctx context.Context, leader int32, asks []*ask, wait time.Duration, es *[]entry) (sent bool, err error) {
 	a := d.cl.addr(leader)
 	if a == "" {
-		return kafkago.BrokerNotAvailable
+		return false, kafkago.BrokerNotAvailable
 	}
 	limit := wait + d.set.timeout
-	_, err := d.cl.links.talk(ctx, a, limit, func(l *link) error {
+	return d.cl.links.talk(ctx, a, limit, func(l *link) error {
 		answer, err := l.send(ctx, limit, appendFetch(l, asks, wait))
 		if err != nil {
 			return err
 		}
 		return readFetched(answer, asks, es, &l.arena)
 	})
-	return err
 }

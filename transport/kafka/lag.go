@@ -92,7 +92,7 @@ func (d *Driver) oldest(ctx context.Context, stream string, rows []backlog) (tim
 		}
 		// One partition a request: a broker gives at least one batch, whatever the limit, but only of the first partition.
 		a := &ask{target: target{stream, b.partition}, offset: b.first, most: 1}
-		if err := d.fetch(ctx, leaders[b.partition], []*ask{a}, 0, new([]entry)); err != nil {
+		if _, err := d.fetch(ctx, leaders[b.partition], []*ask{a}, 0, new([]entry)); err != nil {
 			return 0, err
 		}
 		for _, e := range a.got.entries {

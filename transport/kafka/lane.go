@@ -216,24 +216,30 @@ func (t *tailer) Receive(ctx context.Context, limit int) ([][]byte, error) {
 
 // Close deletes a private lane's topic. A shared lane's stays for the others; the last one's goes when nobody marks it.
 func (t *tailer) Close(ctx context.Context) error {
+	topic := t.end()
+	if topic == "" {
+		return nil
+	}
+	if err := t.d.deleteTopics(ctx, topic); err != nil {
+		return opError("close", t.address, err)
+	}
+	return nil
+}
+
+// end detaches the tailer, the first time, and returns the topic that is to be deleted.
+func (t *tailer) end() string {
 	t.mu.Lock()
 	closed := t.closed
 	t.closed = true
 	t.mu.Unlock()
-	if closed {
-		return nil
-	}
 	t.cancel()
 	t.d.mu.Lock()
 	delete(t.d.tailers, t)
 	t.d.mu.Unlock()
-	if t.shared {
-		return nil
+	if closed || t.shared {
+		return ""
 	}
-	if err := t.d.deleteTopics(ctx, t.topic); err != nil {
-		return opError("close", t.address, err)
-	}
-	return nil
+	return t.topic
 }
 
 // mark writes a record that readers skip, and returns when; the broker's answer also tells its clock.

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/describeconfigs"
 
 	"github.com/streamerson/streamerson/transport"
@@ -55,7 +54,7 @@ func (d *Driver) inspect(ctx context.Context) error {
 	if n := d.cl.size(); d.set.via != "" && n != 1 {
 		return bad("parameter via=%s leads to one broker, and the cluster has %d", d.set.via, n)
 	}
-	version, err := d.version()
+	version, err := d.version(ctx)
 	if err != nil {
 		return err
 	}
@@ -78,31 +77,6 @@ func (d *Driver) inspect(ctx context.Context) error {
 		d.opts.Logger.Warn("streamerson: the broker's clock can't be found out; requests expire by the machines' own clocks", "topic", clockTopic, "err", err)
 	}
 	return nil
-}
-
-// version tells what the broker's list of APIs tells: Kafka doesn't name its version.
-func (d *Driver) version() (string, error) {
-	d.cl.links.mu.Lock()
-	defer d.cl.links.mu.Unlock()
-	newest := map[int16]int16{}
-	for _, idle := range d.cl.links.idle {
-		for _, l := range idle {
-			for _, k := range l.keys {
-				newest[k.ApiKey] = k.MaxVersion
-			}
-		}
-	}
-	if newest[int16(protocol.Produce)] < produceVersion || newest[int16(protocol.Fetch)] < fetchVersion || newest[int16(protocol.CreateTopics)] < 4 {
-		return "", failMsg(transport.CodeUnsupported, "open", "", "the broker is older than Kafka 2.4; a newer one is needed")
-	}
-	switch {
-	case newest[89] > 0 || newest[78] > 0: // StreamsGroupDescribe, ShareFetch
-		return "4.1 or newer", nil
-	case newest[int16(protocol.Fetch)] >= 17:
-		return "3.9 or newer", nil
-	default:
-		return "2.4 or newer", nil
-	}
 }
 
 // durability is that of acks=all with the brokers' default replication.

@@ -189,7 +189,7 @@ func (p *planning) turn(topic string, i int, msgs []transport.Message, topics []
 }
 
 func (p *planning) add(i int, m *transport.Message, leaders []int32) {
-	t := target{p.topic, p.partition(m, len(leaders))}
+	t := target{p.topic, p.partition(m, leaders)}
 	b := p.last
 	if b == nil || b.target != t {
 		b = p.place[t]
@@ -220,17 +220,18 @@ type spread struct {
 	owners       [][]int32 // the partitions of each process that serves the stream, if known
 }
 
-// partition hashes the key, or takes the next place of the spread, of n partitions.
-func (p *planning) partition(m *transport.Message, n int) int32 {
+// partition hashes the key, or takes the next place of the spread.
+func (p *planning) partition(m *transport.Message, leaders []int32) int32 {
+	n := uint32(len(leaders)) //nolint:gosec // at most thousands
 	if m.Key != "" {
 		h := fnv.New32a()
 		_, _ = h.Write([]byte(m.Key))
-		return int32(h.Sum32() % uint32(n)) //nolint:gosec // less than n
+		return int32(h.Sum32() % n) //nolint:gosec // less than n
 	}
 	s := &p.spread
 	if s.runs == 0 {
 		s.owners = p.d.owners.of(p.topic)
-		most := n
+		most := len(leaders)
 		if s.owners != nil {
 			most = len(s.owners)
 		}
@@ -239,13 +240,18 @@ func (p *planning) partition(m *transport.Message, n int) int32 {
 	}
 	at := s.first + uint32(s.dealt*s.runs/s.total) //nolint:gosec // less than runs
 	s.dealt++
+	q := at % n
 	if k := uint32(len(s.owners)); k > 0 { //nolint:gosec // some processes
 		mine := s.owners[at%k]
-		if q := mine[at/k%uint32(len(mine))]; int(q) < n { //nolint:gosec // some partitions
-			return q
-		}
+		q = uint32(mine[at/k%uint32(len(mine))]) % n //nolint:gosec // a partition's number
 	}
-	return int32(at % uint32(n)) //nolint:gosec // less than n
+	for range leaders { // one whose leader has just died takes none until it has another
+		if !p.d.cl.avoided(leaders[q]) {
+			break
+		}
+		q = (q + 1) % n
+	}
+	return int32(q) //nolint:gosec // less than n
 }
 
 // sendRound sends batches to their leaders, again to others while those refuse for not being the leader.
@@ -330,7 +336,7 @@ func (d *Driver) produce(ctx context.Context, op string, leader int32, msgs []tr
 				}
 			}
 		}
-		d.wentDown(err)
+		d.brokerFailed(leader, sent, err)
 		return nil
 	}
 	d.isUp()
