@@ -43,7 +43,11 @@
 //
 // Messages with a key go to the partition that its FNV-1a hash names, in order. Those without are dealt out: a Publish uses one
 // partition for each 8 of them, and the next Publish goes on with the next. So only a key keeps order (OrderedInPublish isn't
-// claimed), and what many callers ask for at one moment doesn't all land with one worker.
+// claimed), and what many callers ask for at one moment doesn't all land with one worker. While Lag tells who serves the stream
+// (rpc asks five times a second), a Publish uses one partition of each process instead: more would cost the broker and help nobody.
+//
+// In a cluster, when a broker dies its partitions have no leader until the controller has noticed (broker.session.timeout.ms, 9 s by
+// default). Messages without a key go to the others meanwhile, after the first that found out; what was on its way is unknown.
 //
 // Publishing asks for acks=all. With one copy that survives the broker's process, not a power cut: Kafka doesn't sync to disk
 // before it answers. With three copies and min.insync.replicas=2 it is Quorum; Open looks at the broker's defaults.
@@ -70,9 +74,10 @@
 // streamerson., and to use groups that begin with streamerson:. Names that differ only in . and _ are the same to Kafka: Ensure
 // refuses the second.
 //
-// One pool of connections, each with one request at a time. Most of the time one blocks for each stream that is served (the fetch),
-// one for each lane, and one or two are idle for the rest; those idle for a minute are closed. The number grows with the streams
-// and lanes.
+// At most six connections to each broker, for any number of streams and lanes, as each carries one request at a time: three for
+// fetches, each of which names many partitions, and three for all else. A process that only calls has 3 or 4 most of the time,
+// one that serves 4 or 5. Besides, each stream takes one while its group shares out its partitions anew, since a broker answers
+// that when all members have come; those are closed after 3 s without use. Capabilities.Connections is 0 for that reason.
 //
 // # What it does by itself
 //

@@ -96,8 +96,12 @@ func (d *Driver) ensureTopics(ctx context.Context, specs []topicSpec) (created [
 	}
 }
 
+// fencedLimit is how long a refusal for too few brokers is not believed: one that was silent for a moment counts as away until it
+// has spoken to the controller, and may answer everything else meanwhile.
+const fencedLimit = 5 * time.Second
+
 func (d *Driver) create(ctx context.Context, req *createtopics.Request) (created []string, err error) {
-	for {
+	for start := time.Now(); ; {
 		m, _, err := d.cl.to(ctx, d.controller(), d.set.timeout, req)
 		if err != nil {
 			return created, err
@@ -108,7 +112,7 @@ func (d *Driver) create(ctx context.Context, req *createtopics.Request) (created
 			case e == nil:
 				created = append(created, t.Name)
 			case isKafka(e, kafkago.TopicAlreadyExists):
-			case isKafka(e, kafkago.NotController):
+			case isKafka(e, kafkago.NotController), isKafka(e, kafkago.InvalidReplicationFactor) && time.Since(start) < fencedLimit:
 				elsewhere = true
 			default:
 				f := fail("ensure", t.Name, e)
