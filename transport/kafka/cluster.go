@@ -80,7 +80,7 @@ func (c *cluster) any(ctx context.Context, req protocol.Message) (res protocol.M
 			continue
 		}
 		tried[a] = true
-		if res, _, err = c.links.roundTrip(ctx, a, c.set.timeout, req); err == nil || ctx.Err() != nil {
+		if res, err = c.links.roundTrip(ctx, a, c.set.timeout, req); err == nil || ctx.Err() != nil {
 			return res, err
 		}
 	}
@@ -88,10 +88,10 @@ func (c *cluster) any(ctx context.Context, req protocol.Message) (res protocol.M
 }
 
 // to sends to one broker.
-func (c *cluster) to(ctx context.Context, id int32, limit time.Duration, req protocol.Message) (protocol.Message, bool, error) {
+func (c *cluster) to(ctx context.Context, id int32, limit time.Duration, req protocol.Message) (protocol.Message, error) {
 	a := c.addr(id)
 	if a == "" {
-		return nil, false, kafkago.BrokerNotAvailable
+		return nil, kafkago.BrokerNotAvailable
 	}
 	return c.links.roundTrip(ctx, a, limit, req)
 }
@@ -196,7 +196,7 @@ func (c *cluster) group(ctx context.Context, id string, limit time.Duration, req
 		c.groups[id], c.brokers[node] = node, net.JoinHostPort(res.Host, strconv.Itoa(int(res.Port)))
 		c.mu.Unlock()
 	}
-	res, _, err := c.to(ctx, node, limit, req)
+	res, err := c.to(ctx, node, limit, req)
 	if err != nil {
 		c.forgetGroup(id)
 	}

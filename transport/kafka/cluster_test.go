@@ -267,10 +267,10 @@ func (x *traffic) moveAll(t *testing.T, look *cluster) {
 		elect.PartitionIDs = append(elect.PartitionIDs, p.PartitionIndex)
 	}
 	for deadline := time.Now().Add(6 * loaded); len(want) > 0; time.Sleep(100 * time.Millisecond) {
-		m, _, err := look.to(t.Context(), res.ControllerID, loaded, &alterpartitionreassignments.Request{TimeoutMs: 5000, Topics: []alterpartitionreassignments.RequestTopic{re}})
+		m, err := look.to(t.Context(), res.ControllerID, loaded, &alterpartitionreassignments.Request{TimeoutMs: 5000, Topics: []alterpartitionreassignments.RequestTopic{re}})
 		var e protocol.Message
 		if err == nil {
-			e, _, err = look.to(t.Context(), res.ControllerID, loaded, &electleaders.Request{TimeoutMs: 5000, TopicPartitions: []electleaders.RequestTopicPartitions{elect}})
+			e, err = look.to(t.Context(), res.ControllerID, loaded, &electleaders.Request{TimeoutMs: 5000, TopicPartitions: []electleaders.RequestTopicPartitions{elect}})
 		}
 		for p, id := range want {
 			if leaderOf(t, look, x.stream, p) == id {

@@ -129,7 +129,7 @@ func (d *Driver) edgesOnce(ctx context.Context, which int64, topics []string) (m
 	}
 	out := map[target]int64{}
 	for leader, rows := range by {
-		r, _, err := d.cl.to(ctx, leader, d.set.timeout, &listoffsets.Request{ReplicaID: -1, Topics: rows})
+		r, err := d.cl.to(ctx, leader, d.set.timeout, &listoffsets.Request{ReplicaID: -1, Topics: rows})
 		if err != nil {
 			return nil, err
 		}

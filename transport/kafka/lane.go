@@ -250,7 +250,7 @@ func (d *Driver) mark(ctx context.Context, topic string) error {
 	}
 	rec := protocol.Record{Time: d.brokerNow(), Headers: []protocol.Header{{Key: markHeader, Value: []byte(d.instance)}}}
 	start := time.Now()
-	m, _, err := d.cl.to(ctx, leaders[0], d.set.timeout, &produce.Request{Acks: -1, Timeout: int32(d.set.timeout.Milliseconds()), //nolint:gosec // seconds
+	m, err := d.cl.to(ctx, leaders[0], d.set.timeout, &produce.Request{Acks: -1, Timeout: int32(d.set.timeout.Milliseconds()), //nolint:gosec // seconds
 		Topics: []produce.RequestTopic{{Topic: topic, Partitions: []produce.RequestPartition{{RecordSet: protocol.RecordSet{Records: protocol.NewRecordReader(rec)}}}}}})
 	if err != nil {
 		return err

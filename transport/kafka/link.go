@@ -77,20 +77,19 @@ type links struct {
 
 var errClosed = errors.New("the driver is closed")
 
-// roundTrip sends req to addr and waits for the answer, at most limit. sent tells, of an error, whether the request may have
-// reached the broker.
-func (ls *links) roundTrip(ctx context.Context, addr string, limit time.Duration, req protocol.Message) (res protocol.Message, sent bool, err error) {
+// roundTrip sends req to addr and waits for the answer, at most limit.
+func (ls *links) roundTrip(ctx context.Context, addr string, limit time.Duration, req protocol.Message) (res protocol.Message, err error) {
 	talk := func(l *link) (err error) {
 		res, err = l.pc.RoundTrip(req)
 		return err
 	}
 	switch req.ApiKey() {
 	case protocol.JoinGroup, protocol.SyncGroup:
-		sent, err = ls.talk(ctx, addr, limit, talk)
+		_, err = ls.talk(ctx, addr, limit, talk)
 	default:
-		sent, err = ls.talkShort(ctx, addr, limit, talk)
+		_, err = ls.talkShort(ctx, addr, limit, talk)
 	}
-	return res, sent, err
+	return res, err
 }
 
 // talkShort is talk for requests that are answered at once. limit includes the wait for its turn.
@@ -121,7 +120,8 @@ func (ls *links) talkShort(ctx context.Context, addr string, limit time.Duration
 	return ls.talk(ctx, addr, limit, do)
 }
 
-// talk lends do a connection, for one request and its answer, and ends it after limit or with ctx.
+// talk lends do a connection, for one request and its answer, and ends it after limit or with ctx. sent tells, of an error, whether
+// the request may have reached the broker.
 func (ls *links) talk(ctx context.Context, addr string, limit time.Duration, do func(*link) error) (sent bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return false, err

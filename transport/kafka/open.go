@@ -90,7 +90,7 @@ func (d *Driver) durability(ctx context.Context) (transport.Durability, string) 
 	if n == 1 || d.set.replication == 1 {
 		return transport.DurabilityProcess, "acks=all with one copy: the broker's page cache outlives its process, not a power cut"
 	}
-	r, _, err := d.cl.to(ctx, id, d.set.timeout, &describeconfigs.Request{Resources: []describeconfigs.RequestResource{{
+	r, err := d.cl.to(ctx, id, d.set.timeout, &describeconfigs.Request{Resources: []describeconfigs.RequestResource{{
 		ResourceType: 4, ResourceName: strconv.Itoa(int(id)), ConfigNames: []string{"default.replication.factor", "min.insync.replicas"}}}})
 	if err != nil {
 		return transport.DurabilityProcess, fmt.Sprintf("acks=all on %d brokers; the number of copies can't be read: %v", n, err)

@@ -102,25 +102,25 @@ const fencedLimit = 5 * time.Second
 
 func (d *Driver) create(ctx context.Context, req *createtopics.Request) (created []string, err error) {
 	for start := time.Now(); ; {
-		m, _, err := d.cl.to(ctx, d.controller(), d.set.timeout, req)
+		m, err := d.cl.to(ctx, d.controller(), d.set.timeout, req)
 		if err != nil {
 			return created, err
 		}
-		elsewhere := false
+		again := false
 		for _, t := range m.(*createtopics.Response).Topics {
 			switch e := kafkaError(t.ErrorCode); {
 			case e == nil:
 				created = append(created, t.Name)
 			case isKafka(e, kafkago.TopicAlreadyExists):
 			case isKafka(e, kafkago.NotController), isKafka(e, kafkago.InvalidReplicationFactor) && time.Since(start) < fencedLimit:
-				elsewhere = true
+				again = true
 			default:
 				f := fail("ensure", t.Name, e)
 				f.Msg = t.ErrorMessage
 				return created, f
 			}
 		}
-		if !elsewhere {
+		if !again {
 			return created, nil
 		}
 		if !sleep(ctx, 50*time.Millisecond) {
@@ -167,7 +167,7 @@ func (d *Driver) deleteTopics(ctx context.Context, names ...string) error {
 		return nil
 	}
 	limit := d.set.timeout + time.Duration(len(names))*deleteEach
-	m, _, err := d.cl.to(ctx, d.controller(), limit, &deletetopics.Request{TopicNames: names, TimeoutMs: int32(limit.Milliseconds())}) //nolint:gosec // seconds
+	m, err := d.cl.to(ctx, d.controller(), limit, &deletetopics.Request{TopicNames: names, TimeoutMs: int32(limit.Milliseconds())}) //nolint:gosec // seconds
 	if err != nil {
 		return err
 	}
