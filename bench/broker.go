@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/streamerson/streamerson/bench/result"
 	"github.com/streamerson/streamerson/internal/brokers"
 )
 
@@ -34,16 +35,14 @@ type redisBroker struct {
 // BrokerInfo says what was measured against.
 type BrokerInfo struct {
 	Name, Version string
-	// Durability in words: rows are comparable only within one class.
-	Durability string
+	// Class is one of result's, Durability the same in the broker's settings: rows are comparable only within one class.
+	Class, Durability string
 }
 
 // BrokerUse is what a broker has done since it began, as it tells itself.
 type BrokerUse struct {
 	CPU time.Duration
-	// Commands counts calls by name; BytesIn and BytesOut are its network traffic, Reads its reads from sockets.
-	Commands                 map[string]int64
-	BytesIn, BytesOut, Reads int64
+	result.BrokerUse
 }
 
 // startRedis starts a redis-server with appendonly everysec: an accepted message survives the death of the process, and a
@@ -80,7 +79,7 @@ func (b *redisBroker) info(ctx context.Context) (BrokerInfo, error) {
 		return BrokerInfo{}, err
 	}
 	return BrokerInfo{
-		Name: "redis", Version: parseInfo(text)["redis_version"],
+		Name: "redis", Version: parseInfo(text)["redis_version"], Class: result.ClassProcess,
 		Durability: fmt.Sprintf("appendonly %s, appendfsync %s (survives kill -9 of the broker)", conf["appendonly"], conf["appendfsync"]),
 	}, nil
 }
@@ -90,7 +89,7 @@ func (b *redisBroker) use(ctx context.Context) (BrokerUse, error) {
 	if err != nil {
 		return BrokerUse{}, err
 	}
-	u := BrokerUse{Commands: map[string]int64{}}
+	u := BrokerUse{BrokerUse: result.BrokerUse{Commands: map[string]int64{}}}
 	for _, section := range text {
 		for k, v := range section {
 			switch k {
@@ -133,8 +132,9 @@ func parseInfo(text string) map[string]string {
 // since is u minus an earlier reading.
 func (u BrokerUse) since(before BrokerUse) BrokerUse {
 	d := BrokerUse{
-		CPU: u.CPU - before.CPU, Commands: map[string]int64{},
-		BytesIn: u.BytesIn - before.BytesIn, BytesOut: u.BytesOut - before.BytesOut, Reads: u.Reads - before.Reads,
+		CPU: u.CPU - before.CPU, BrokerUse: result.BrokerUse{
+			Commands: map[string]int64{}, BytesIn: u.BytesIn - before.BytesIn, BytesOut: u.BytesOut - before.BytesOut, Reads: u.Reads - before.Reads,
+		},
 	}
 	for k, n := range u.Commands {
 		if k != "info" && n > before.Commands[k] {
@@ -147,8 +147,9 @@ func (u BrokerUse) since(before BrokerUse) BrokerUse {
 // add sums two differences.
 func (u BrokerUse) add(v BrokerUse) BrokerUse {
 	s := BrokerUse{
-		CPU: u.CPU + v.CPU, Commands: map[string]int64{},
-		BytesIn: u.BytesIn + v.BytesIn, BytesOut: u.BytesOut + v.BytesOut, Reads: u.Reads + v.Reads,
+		CPU: u.CPU + v.CPU, BrokerUse: result.BrokerUse{
+			Commands: map[string]int64{}, BytesIn: u.BytesIn + v.BytesIn, BytesOut: u.BytesOut + v.BytesOut, Reads: u.Reads + v.Reads,
+		},
 	}
 	for _, m := range []map[string]int64{u.Commands, v.Commands} {
 		for k, n := range m {

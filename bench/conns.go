@@ -36,9 +36,9 @@ func (l *processLeg) connections(ctx context.Context) (map[string]int, error) {
 	}
 	out := map[string]int{}
 	for i, p := range l.running {
-		own, err := psnet.ConnectionsPidWithContext(ctx, "tcp", int32(p.cmd.Process.Pid)) //nolint:gosec // a pid fits
+		own, err := psnet.ConnectionsPidWithContext(ctx, "tcp", int32(p.PID()))
 		if err != nil {
-			return nil, fmt.Errorf("%s: connections: %w", p.name, err)
+			return nil, fmt.Errorf("%s: connections: %w", l.steps[i].part, err)
 		}
 		for _, c := range own {
 			// The local end alone doesn't tell a connection: the system uses a port again for another server.

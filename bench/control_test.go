@@ -2,19 +2,25 @@ package bench
 
 import (
 	"bytes"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/streamerson/streamerson/bench/load"
+	"github.com/streamerson/streamerson/bench/parts"
+	"github.com/streamerson/streamerson/bench/result"
+	"github.com/streamerson/streamerson/bench/role"
 )
 
 // TestLegsAnswerEveryCall runs the legs as the processes that they are.
 func TestLegsAnswerEveryCall(t *testing.T) {
 	b := testRedis(t)
-	for _, leg := range redisLegs(testSelf(t), b, Wiring{}) {
-		t.Run(leg.name, func(t *testing.T) {
+	for _, leg := range redisLegs(testSelf(t), b, false) {
+		t.Run(leg.about.Name, func(t *testing.T) {
 			if err := leg.Start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -24,12 +30,12 @@ func TestLegsAnswerEveryCall(t *testing.T) {
 					_ = leg.Stop()
 				}
 			}()
-			v, err := leg.Run(t.Context(), Load{Calls: 2000, InFlight: 64, Size: 128})
+			v, err := leg.Run(t.Context(), load.Load{Calls: 2000, InFlight: 64, Size: 128})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if v.OK != 2000 {
-				t.Errorf("got %+v", v.LoadResult)
+				t.Errorf("got %+v", v.Result)
 			}
 			for _, s := range leg.steps {
 				if v.PartCPU[s.part] <= 0 {
@@ -37,11 +43,11 @@ func TestLegsAnswerEveryCall(t *testing.T) {
 				}
 			}
 			if leg.broker != nil {
-				if got := v.Broker.Commands["xadd"]; got != 4000 || v.PartCPU[PartBroker] <= 0 || v.Broker.BytesIn < 4000*128 {
+				if got := v.Broker.Commands["xadd"]; got != 4000 || v.PartCPU[result.PartBroker] <= 0 || v.Broker.BytesIn < 4000*128 {
 					t.Errorf("the broker tells %+v, want 4000 XADD", v.Broker)
 				}
 				conns, err := leg.connections(t.Context())
-				if err != nil || conns[PartClient] < 1 || conns[PartWorker] < 1 {
+				if err != nil || conns[result.PartClient] < 1 || conns[result.PartWorker] < 1 {
 					t.Errorf("connections %v, %v", conns, err)
 				}
 			}
@@ -52,7 +58,7 @@ func TestLegsAnswerEveryCall(t *testing.T) {
 			if leg.broker == nil {
 				return
 			}
-			left, err := b.streams(t.Context(), leg.name)
+			left, err := b.streams(t.Context(), leg.about.Name)
 			if err != nil || len(left) == 0 {
 				t.Fatalf("streams %v, %v", left, err)
 			}
@@ -68,16 +74,16 @@ func TestLegsAnswerEveryCall(t *testing.T) {
 // TestHandWorkerKeepsWhatItCouldNotAnswer: the control acks a request only when its reply was accepted.
 func TestHandWorkerKeepsWhatItCouldNotAnswer(t *testing.T) {
 	b, ctx := testRedis(t), t.Context()
-	spec := roleSpec{URL: b.srv.URL, Stream: streamPrefix + LegHand}
-	w, err := startHandWorker(ctx, spec, Wiring{})
+	spec := role.Spec{URL: b.srv.URL, Stream: streamPrefix + LegHand}
+	w, err := parts.StartHandWorker(ctx, spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := startHandClient(ctx, spec, Wiring{})
+	c, err := parts.StartHandClient(ctx, spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := drive(ctx, c.caller, Load{Calls: 100, InFlight: 10, Size: 64}); r.OK != 100 {
+	if r := load.Drive(ctx, c.Caller, load.Load{Calls: 100, InFlight: 10, Size: 64}); r.OK != 100 {
 		t.Fatalf("got %+v", r)
 	}
 	// A request whose reply address is a key of another type: its XADD is refused, while the pipeline goes on.
@@ -85,14 +91,14 @@ func TestHandWorkerKeepsWhatItCouldNotAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	frame := append(append(bytes.Repeat([]byte{1}, 8), byte(len("not-a-stream"))), "not-a-stream"...)
-	if err := b.rdb.XAdd(ctx, handAdd(spec.Stream, frame, false)).Err(); err != nil {
+	if err := b.rdb.XAdd(ctx, &redis.XAddArgs{Stream: spec.Stream, Values: []any{"m", frame}}).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if r := drive(ctx, c.caller, Load{Calls: 100, InFlight: 10, Size: 64}); r.OK != 100 {
+	if r := load.Drive(ctx, c.Caller, load.Load{Calls: 100, InFlight: 10, Size: 64}); r.OK != 100 {
 		t.Fatalf("got %+v", r)
 	}
-	for _, p := range []*part{c, w} {
-		if err := p.close(ctx); err != nil {
+	for _, p := range []*role.Part{c, w} {
+		if err := p.Close(ctx); err != nil {
 			t.Error(err)
 		}
 	}
@@ -102,62 +108,25 @@ func TestHandWorkerKeepsWhatItCouldNotAnswer(t *testing.T) {
 	}
 }
 
-func TestARoleEndsWithItsParent(t *testing.T) {
-	p, err := testSelf(t).start(t.Context(), "server", roleSpec{Role: "http-server"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.in.Close(); err != nil { // all that a dead parent leaves
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- p.cmd.Wait() }()
-	select {
-	case err := <-ended:
-		if err != nil {
-			t.Error(err)
-		}
-	case <-time.After(5 * time.Second):
-		p.kill()
-		t.Error("the role process outlives its parent")
-	}
-}
-
-func TestAnUnknownRoleIsNamed(t *testing.T) {
-	var log bytes.Buffer
-	s := testSelf(t)
-	s.Stderr = &log
-	if _, err := s.start(t.Context(), "p", roleSpec{Role: "nonsense"}); err == nil {
-		t.Error("no error")
-	}
-	if !strings.Contains(log.String(), `no role "nonsense"`) {
-		t.Errorf("the log says %q", log.String())
-	}
-}
-
-func TestRunRedisWritesTablesAndJSON(t *testing.T) {
+func TestRunWritesTablesAndJSON(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "r.json")
 	var out, progress bytes.Buffer
-	r, err := RunRedis(t.Context(), Options{
+	r, err := run(t.Context(), Options{
 		Rounds: 2, Visit: 50 * time.Millisecond, Size: 128, Legs: []string{LegHTTP, LegHand}, JSON: file, Progress: &progress,
-	}, &out)
+	}, []group{redisGroup}, &out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Failed() != 0 || len(r.Cells) != 3 || len(r.Cells[0].Rounds) != 2 {
+	if r.Failed() != 0 || len(r.Cells) != 5 || len(r.Cells[0].Rounds) != 2 {
 		t.Errorf("got %+v", r)
 	}
 	for _, want := range []string{"rpc ÷ direct net/http", "not measured", "appendonly yes, appendfsync everysec", "0 lost", LegHand} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("the report lacks %q:\n%s", want, out.String())
+			t.Errorf("the tables lack %q:\n%s", want, out.String())
 		}
 	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var back Report
-	if err := json.Unmarshal(text, &back); err != nil || len(back.Cells) != 3 || back.Cells[1].Rounds[0].Calls != r.Cells[1].Rounds[0].Calls {
+	back, err := result.Load(file)
+	if err != nil || len(back.Cells) != 5 || back.Cells[1].Rounds[0].Calls != r.Cells[1].Rounds[0].Calls || back.Meta.Versions["redis"] == "" {
 		t.Errorf("the file holds %+v, %v", back, err)
 	}
 }
@@ -169,7 +138,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		"--size":   {Rounds: 1, Visit: time.Second, Size: 7},
 		"--calls":  {Rounds: 1, Visit: time.Second, Size: 128, Calls: -1},
 	} {
-		if _, err := RunRedis(t.Context(), o, os.Stderr); err == nil || !strings.Contains(err.Error(), flag) {
+		if _, err := run(t.Context(), o, []group{redisGroup}, os.Stderr); err == nil || !strings.Contains(err.Error(), flag) {
 			t.Errorf("%s: got %v", flag, err)
 		}
 	}

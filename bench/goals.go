@@ -1,51 +1,25 @@
 package bench
 
-import "fmt"
+import (
+	"fmt"
 
-// What a goal compares.
-const (
-	WhatRate = "rate"
-	WhatCPU  = "CPU per call"
-	WhatP50  = "p50"
+	"github.com/streamerson/streamerson/bench/result"
 )
-
-// Goal is a ratio of two cells of one run, with the value it is meant to reach: AtLeast or AtMost, the other is 0. With
-// neither it is shown for comparison.
-type Goal struct {
-	Title    string
-	Num, Den Cell
-	What     string
-	AtLeast  float64 `json:",omitempty"`
-	AtMost   float64 `json:",omitempty"`
-}
 
 // busy is the number of calls in flight that throughput is measured at.
 const busy = 256
 
-// redisGoals are issue 3's, each at 128 bytes.
-var redisGoals = []Goal{
-	{"rpc ÷ hand-pipelined go-redis", Cell{LegRPC, busy}, Cell{LegHand, busy}, WhatRate, 0.9, 0},
-	{"rpc ÷ hand-pipelined go-redis", Cell{LegRPC, busy}, Cell{LegHand, busy}, WhatCPU, 0, 0},
-	{"rpc ÷ naive go-redis", Cell{LegRPC, busy}, Cell{LegNaive, busy}, WhatRate, 8, 0},
-	{"rpc ÷ direct net/http", Cell{LegRPC, busy}, Cell{LegHTTP, busy}, WhatRate, 2, 0},
-	{"rpc ÷ direct net/http", Cell{LegRPC, busy}, Cell{LegHTTP, busy}, WhatCPU, 0, 0},
-	{"gateway+Redis+worker ÷ http→http proxy", Cell{LegGateway, busy}, Cell{LegProxy, busy}, WhatRate, 1.6, 0},
-	{"gateway+Redis+worker ÷ http→http proxy", Cell{LegGateway, busy}, Cell{LegProxy, busy}, WhatCPU, 0, 0.55},
-	{"gateway+Redis+worker ÷ proxy with pooled buffers", Cell{LegGateway, busy}, Cell{LegPooled, busy}, WhatRate, 0, 0},
-	{"gateway+Redis+worker ÷ proxy with pooled buffers", Cell{LegGateway, busy}, Cell{LegPooled, busy}, WhatCPU, 0, 0},
-	{"one call in flight: rpc ÷ net/http", Cell{LegRPC, 1}, Cell{LegHTTP, 1}, WhatP50, 0, 2.5},
+// Goal is a comparison of two cells of a suite by their names within it ("redis-rpc@256"), with the value that it is meant to
+// reach: AtLeast or AtMost, the other is 0. With neither it is shown for comparison. Without Den the figure of Num is judged.
+type Goal struct {
+	Title, What, Num, Den string
+	AtLeast, AtMost       float64
+	// Note tells the reader what to know.
+	Note string
 }
 
-// GoalResult is a goal with what was measured.
-type GoalResult struct {
-	Goal
-	// Measured is false when a cell was left out of the run; then the rest is zero.
-	Measured bool
-	Ratio    Spread
-	Met      bool
-}
-
-func (g Goal) target() string {
+// target is the goal in words.
+func target(g result.Goal) string {
 	switch {
 	case g.AtMost > 0:
 		return fmt.Sprintf("≤ %g", g.AtMost)
@@ -55,39 +29,57 @@ func (g Goal) target() string {
 	return "—"
 }
 
-// verdict is met, UNMET, not measured, or nothing for a comparison without a goal.
-func (g GoalResult) verdict() string {
-	switch {
-	case !g.Measured:
-		return "not measured"
-	case g.AtLeast == 0 && g.AtMost == 0:
-		return ""
-	case g.Met:
-		return "met"
+// judge finds the goal's cells in a group of the run.
+func (g Goal) judge(r *result.Run, group string) result.Goal {
+	out := result.Goal{
+		Title: g.Title, What: g.What, Num: group + "/" + g.Num, AtLeast: g.AtLeast, AtMost: g.AtMost, Note: g.Note, Verdict: result.NotMeasured,
 	}
-	return "UNMET"
-}
-
-func (g Goal) judge(cells map[Cell][]Round) GoalResult {
-	num, den := cells[g.Num], cells[g.Den]
-	if len(num) == 0 || len(den) == 0 {
-		return GoalResult{Goal: g}
+	if g.Den != "" {
+		out.Den = group + "/" + g.Den
 	}
-	s := spread(ratios(g.values(num), g.values(den)))
-	return GoalResult{Goal: g, Measured: true, Ratio: s, Met: s.Median >= g.AtLeast && (g.AtMost == 0 || s.Median <= g.AtMost)}
-}
-
-func (g Goal) values(rounds []Round) []float64 {
-	out := make([]float64, len(rounds))
-	for i, r := range rounds {
-		switch g.What {
-		case WhatCPU:
-			out[i] = r.CPU()
-		case WhatP50:
-			out[i] = float64(r.P50)
-		default:
-			out[i] = r.Rate()
+	num, den := r.Cell(out.Num), r.Cell(out.Den)
+	if num == nil || len(num.Rounds) == 0 || g.Den != "" && (den == nil || len(den.Rounds) == 0) {
+		return out
+	}
+	out.Rounds = figures(g.What, num)
+	if g.Den != "" {
+		out.Rounds = result.Ratios(out.Rounds, figures(g.What, den))
+		if a, b := r.Leg(num.Leg), r.Leg(den.Leg); a != nil && b != nil && a.Class != b.Class {
+			out.Classes = a.Class + " ÷ " + b.Class
 		}
+	}
+	if len(out.Rounds) == 0 {
+		return out
+	}
+	settle(&out)
+	return out
+}
+
+// settle gives the verdict from the rounds' values.
+func settle(g *result.Goal) {
+	g.Ratio = result.SpreadOf(g.Rounds)
+	switch m := g.Ratio.Median; {
+	case g.AtLeast == 0 && g.AtMost == 0:
+		g.Verdict = result.NoGoal
+	case m >= g.AtLeast && (g.AtMost == 0 || m <= g.AtMost):
+		g.Verdict = result.Met
+	default:
+		g.Verdict = result.Unmet
+	}
+}
+
+// figures are one value a round.
+func figures(what string, c *result.Cell) []float64 {
+	if what == result.WhatConns { // counted once
+		most := 0
+		for _, n := range c.Connections {
+			most = max(most, n)
+		}
+		return []float64{float64(most)}
+	}
+	out := make([]float64, len(c.Rounds))
+	for i, r := range c.Rounds {
+		out[i] = result.Figure(what, r)
 	}
 	return out
 }

@@ -3,13 +3,12 @@ package bench
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"time"
 
 	psprocess "github.com/shirou/gopsutil/v4/process"
-	"github.com/spf13/cobra"
 
+	"github.com/streamerson/streamerson/bench/result"
+	"github.com/streamerson/streamerson/bench/role"
 	"github.com/streamerson/streamerson/internal/brokers"
 )
 
@@ -19,17 +18,17 @@ const (
 	LegKafkaWriter = "kafka-writer" // kafka-go's Writer and Reader
 )
 
-var kafkaCells = []Cell{{LegKafka, busy}, {LegRPC, busy}, {LegKafka, 1}, {LegKafkaWriter, 1}}
+var kafkaCells = []result.Cell{{Leg: LegKafka, InFlight: busy}, {Leg: LegRPC, InFlight: busy}, {Leg: LegKafka, InFlight: 1}, {Leg: LegKafkaWriter, InFlight: 1}}
 
 // kafkaWarmup is how many calls a cell makes, for each in flight, before it is measured: a JVM that has just begun is three times
 // slower than after some 250,000 calls.
 const kafkaWarmup = 1000
 
-// kafkaGoals are issue 4's, each at 128 bytes.
+// kafkaGoals are issue 5's, each at 128 bytes.
 var kafkaGoals = []Goal{
-	{"rpc on Kafka ÷ rpc on Redis", Cell{LegKafka, busy}, Cell{LegRPC, busy}, WhatRate, 0.8, 0},
-	{"rpc on Kafka ÷ rpc on Redis", Cell{LegKafka, busy}, Cell{LegRPC, busy}, WhatCPU, 0, 0},
-	{"one call in flight: rpc on Kafka ÷ kafka-go's Writer at 1 ms", Cell{LegKafka, 1}, Cell{LegKafkaWriter, 1}, WhatP50, 0, 0.35},
+	{Title: "rpc on Kafka ÷ rpc on Redis", What: result.WhatRate, Num: "kafka-rpc@256", Den: "redis-rpc@256", AtLeast: 0.9},
+	{Title: "rpc on Kafka ÷ rpc on Redis", What: result.WhatCPU, Num: "kafka-rpc@256", Den: "redis-rpc@256"},
+	{Title: "one call in flight: rpc on Kafka ÷ kafka-go's Writer at 1 ms", What: result.WhatP50, Num: "kafka-rpc@1", Den: "kafka-writer@1", AtMost: 0.25},
 }
 
 // kafkaBroker is a Kafka of this run alone.
@@ -53,14 +52,14 @@ func (b *kafkaBroker) stop() error { b.srv.Stop(); return nil }
 
 func (b *kafkaBroker) info(context.Context) (BrokerInfo, error) {
 	return BrokerInfo{
-		Name: "kafka", Version: brokers.KafkaNewest,
-		Durability: "acks=all in every leg, one copy, not synced (survives kill -9 of the broker); Redis: appendonly everysec (the same)",
+		Name: "kafka", Version: brokers.KafkaNewest, Class: result.ClassProcess,
+		Durability: "acks=all, one copy, not synced (survives kill -9 of the broker)",
 	}, nil
 }
 
 // use knows the CPU time alone.
 func (b *kafkaBroker) use(ctx context.Context) (BrokerUse, error) {
-	p, err := psprocess.NewProcessWithContext(ctx, int32(b.srv.Pid)) //nolint:gosec // a pid fits
+	p, err := psprocess.NewProcessWithContext(ctx, int32(b.srv.Pid))
 	if err != nil {
 		return BrokerUse{}, err
 	}
@@ -74,21 +73,18 @@ func (b *kafkaBroker) use(ctx context.Context) (BrokerUse, error) {
 func (b *kafkaBroker) clients(context.Context) (map[string]bool, error) { return nil, nil }
 
 // kafkaLegs makes the legs, without starting them.
-func kafkaLegs(s *self, kafka, redis broker) []*processLeg {
+func kafkaLegs(s *role.Program, kafka, redis broker) []*processLeg {
+	rpc := []step{{part: result.PartWorker, role: "rpc-worker"}, {part: result.PartClient, role: "rpc-client"}}
 	return []*processLeg{
-		{name: LegKafka, self: s, broker: kafka, steps: []step{{PartWorker, "rpc-worker"}, {PartClient, "rpc-client"}}},
-		{name: LegRPC, self: s, broker: redis, steps: []step{{PartWorker, "rpc-worker"}, {PartClient, "rpc-client"}}},
-		{name: LegKafkaWriter, self: s, broker: kafka, steps: []step{{PartWorker, "kafka-worker"}, {PartClient, "kafka-client"}}},
+		{about: result.Leg{Name: LegKafka, Title: "rpc on Kafka"}, self: s, broker: kafka, steps: rpc},
+		{about: result.Leg{Name: LegRPC, Title: "rpc on Redis"}, self: s, broker: redis, steps: rpc},
+		{about: result.Leg{Name: LegKafkaWriter, Title: "kafka-go's Writer and Reader", Control: true, Tuned: "BatchTimeout 1 ms instead of 1 s, RequiredAcks all"}, self: s, broker: kafka,
+			steps: []step{{part: result.PartWorker, role: "kafka-worker"}, {part: result.PartClient, role: "kafka-client"}}},
 	}
 }
 
-// RunKafka measures rpc on a Kafka of its own beside rpc on a Redis and kafka-go's Writer, and prints the tables to out. It
-// blocks until done. The error says why the run could not be made.
-func RunKafka(ctx context.Context, o Options, out io.Writer) (*Report, error) {
-	self, err := o.program()
-	if err != nil {
-		return nil, err
-	}
+// kafkaGroup measures rpc on a Kafka of its own beside rpc on a Redis and kafka-go's Writer.
+var kafkaGroup = group{"kafka", func(ctx context.Context, _ Options, self *role.Program) (*suite, error) {
 	kafka, err := startKafka(ctx)
 	if err != nil {
 		return nil, err
@@ -97,34 +93,8 @@ func RunKafka(ctx context.Context, o Options, out io.Writer) (*Report, error) {
 	if err != nil {
 		return nil, errors.Join(err, kafka.stop())
 	}
-	s := suite{broker: kafka, legs: kafkaLegs(self, kafka, redis), cells: kafkaCells, goals: kafkaGoals, warmup: kafkaWarmup}
-	r, err := s.measure(ctx, o)
-	if err = errors.Join(err, redis.stop(), kafka.stop()); err != nil {
-		return nil, err
-	}
-	return r, r.deliver(o, out)
-}
-
-func kafkaCommand(w Wiring) *cobra.Command {
-	o := DefaultOptions()
-	o.Wiring = w
-	cmd := &cobra.Command{
-		Use:   "kafka",
-		Short: "rpc on Kafka, beside rpc on Redis and kafka-go's Writer and Reader",
-		Long: `Starts a Kafka and a redis-server, and the clients and workers as processes of their own; lets the JVM become as fast as it
-stays, which takes half a minute; visits all legs in turn, forwards and backwards, for several rounds; and prints the ratios
-that are goals, with what each leg cost. Exits with 1 when a call failed. A goal that isn't met is shown, not an error.`,
-		Args:         cobra.NoArgs,
-		SilenceUsage: true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.Progress = cmd.ErrOrStderr()
-			r, err := RunKafka(cmd.Context(), o, cmd.OutOrStdout())
-			if err == nil && r.Failed() > 0 {
-				err = fmt.Errorf("bench: %d calls failed", r.Failed())
-			}
-			return err
-		},
-	}
-	addRunFlags(cmd.Flags(), &o, LegKafka, LegRPC, LegKafkaWriter)
-	return cmd
-}
+	return &suite{
+		group: "kafka", brokers: []broker{kafka, redis}, stop: func() error { return errors.Join(redis.stop(), kafka.stop()) },
+		legs: kafkaLegs(self, kafka, redis), cells: kafkaCells, goals: kafkaGoals, warmup: kafkaWarmup,
+	}, nil
+}}

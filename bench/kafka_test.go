@@ -2,6 +2,8 @@ package bench
 
 import (
 	"testing"
+
+	"github.com/streamerson/streamerson/bench/result"
 )
 
 // TestKafkaRun is a short run of the whole: every call is answered, and every goal has its figure.
@@ -21,21 +23,21 @@ func TestKafkaRun(t *testing.T) {
 	if err := o.check(); err != nil {
 		t.Fatal(err)
 	}
-	s := suite{broker: k, legs: kafkaLegs(self, k, testRedis(t)), cells: kafkaCells, goals: kafkaGoals}
-	r, err := s.measure(t.Context(), o)
-	if err != nil {
+	s := suite{group: "kafka", brokers: []broker{k}, legs: kafkaLegs(self, k, testRedis(t)), cells: kafkaCells, goals: kafkaGoals}
+	r := newResult(t)
+	if err := s.measure(t.Context(), o, r, nil); err != nil {
 		t.Fatal(err)
 	}
 	if r.Failed() > 0 || len(r.Cells) != len(kafkaCells) {
 		t.Errorf("%d cells, %d calls failed", len(r.Cells), r.Failed())
 	}
 	for _, c := range r.Cells {
-		if u := c.Rounds[0].PartCPU; u[PartClient] <= 0 || u[PartWorker] <= 0 {
-			t.Errorf("%s: CPU %v", c.Cell, u)
+		if u := c.Rounds[0].CPU; u[result.PartClient] <= 0 || u[result.PartWorker] <= 0 {
+			t.Errorf("%s: CPU %v", c.Name(), u)
 		}
 	}
 	for _, g := range r.Goals {
-		if !g.Measured {
+		if g.Verdict == result.NotMeasured {
 			t.Errorf("%s is not measured", g.Title)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/streamerson/streamerson/bench/result"
+	"github.com/streamerson/streamerson/bench/role"
 	"github.com/streamerson/streamerson/transport"
 	"github.com/streamerson/streamerson/transport/kafka"
 	"github.com/streamerson/streamerson/transport/nats"
@@ -36,7 +38,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func testSelf(t *testing.T) *self {
+func testSelf(t *testing.T) *role.Program {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -57,4 +59,9 @@ func testRedis(t *testing.T) *redisBroker {
 		}
 	})
 	return b
+}
+
+func newResult(t *testing.T) *result.Run {
+	t.Helper()
+	return &result.Run{Meta: meta(t.Context(), DefaultOptions())}
 }

@@ -2,14 +2,10 @@ package bench
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"strings"
-	"time"
 
-	"github.com/spf13/cobra"
-
+	"github.com/streamerson/streamerson/bench/result"
+	"github.com/streamerson/streamerson/bench/role"
 	"github.com/streamerson/streamerson/internal/brokers"
 )
 
@@ -21,118 +17,82 @@ const (
 	LegNATSRequest = "nats-request"      // nats.go's own nc.Request and a queue subscription
 )
 
-var natsCells = []Cell{{LegNATS, busy}, {LegNATSCore, busy}, {LegNATSNoDedup, busy}, {LegNATSRequest, busy}, {LegNATS, 1}, {LegNATSCore, 1}, {LegNATSRequest, 1}, {LegHTTP, 1}}
+var natsCells = []result.Cell{
+	{Leg: LegNATS, InFlight: busy}, {Leg: LegNATSCore, InFlight: busy}, {Leg: LegNATSRequest, InFlight: busy}, {Leg: LegNATSNoDedup, InFlight: busy},
+	{Leg: LegNATS, InFlight: 1}, {Leg: LegNATSCore, InFlight: 1}, {Leg: LegNATSRequest, InFlight: 1}, {Leg: LegHTTP, InFlight: 1},
+}
 
 // natsGoals are issue 5's, each at 128 bytes.
 var natsGoals = []Goal{
-	{"rpc on core NATS ÷ nc.Request", Cell{LegNATSCore, busy}, Cell{LegNATSRequest, busy}, WhatRate, 1.3, 0},
-	{"rpc on core NATS ÷ nc.Request", Cell{LegNATSCore, busy}, Cell{LegNATSRequest, busy}, WhatCPU, 0, 0},
-	{"rpc on JetStream ÷ rpc on core NATS", Cell{LegNATS, busy}, Cell{LegNATSCore, busy}, WhatRate, 0.6, 0},
-	{"rpc on JetStream ÷ rpc on core NATS", Cell{LegNATS, busy}, Cell{LegNATSCore, busy}, WhatCPU, 0, 0},
-	{"rpc on JetStream without dedup ÷ rpc on core NATS", Cell{LegNATSNoDedup, busy}, Cell{LegNATSCore, busy}, WhatRate, 0, 0},
-	{"one call in flight: rpc on core NATS ÷ net/http", Cell{LegNATSCore, 1}, Cell{LegHTTP, 1}, WhatP50, 0, 1.7},
-	{"one call in flight: rpc on core NATS ÷ nc.Request", Cell{LegNATSCore, 1}, Cell{LegNATSRequest, 1}, WhatP50, 0, 0},
-	{"one call in flight: rpc on JetStream ÷ rpc on core NATS", Cell{LegNATS, 1}, Cell{LegNATSCore, 1}, WhatP50, 0, 0},
+	{Title: "rpc on core NATS ÷ nc.Request", What: result.WhatRate, Num: "nats-core-rpc@256", Den: "nats-request@256", AtLeast: 1.3},
+	{Title: "rpc on core NATS ÷ nc.Request", What: result.WhatCPU, Num: "nats-core-rpc@256", Den: "nats-request@256"},
+	{Title: "rpc on JetStream ÷ rpc on core NATS", What: result.WhatRate, Num: "nats-rpc@256", Den: "nats-core-rpc@256", AtLeast: 0.6},
+	{Title: "rpc on JetStream ÷ rpc on core NATS", What: result.WhatCPU, Num: "nats-rpc@256", Den: "nats-core-rpc@256"},
+	{Title: "rpc on JetStream without dedup ÷ rpc on core NATS", What: result.WhatRate, Num: "nats-rpc-no-dedup@256", Den: "nats-core-rpc@256"},
+	{Title: "one call in flight: rpc on core NATS ÷ net/http", What: result.WhatP50, Num: "nats-core-rpc@1", Den: "http@1", AtMost: 1.7},
+	{Title: "one call in flight: rpc on JetStream ÷ net/http", What: result.WhatP50, Num: "nats-rpc@1", Den: "http@1"},
+	{Title: "one call in flight: rpc on core NATS ÷ nc.Request", What: result.WhatP50, Num: "nats-core-rpc@1", Den: "nats-request@1"},
+	{Title: "broker connections, most of a process", What: result.WhatConns, Num: "nats-rpc@256", AtMost: 3},
 }
 
 // natsBroker is a nats-server in a process of its own: this program in another role.
 type natsBroker struct {
-	p *process
+	p *role.Process
 }
 
-func startNATS(ctx context.Context, s *self) (*natsBroker, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*readyTimeout)
+func startNATS(ctx context.Context, s *role.Program) (*natsBroker, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	p, err := s.start(ctx, "nats-server", roleSpec{Role: "nats-server"})
+	p, err := s.Start(ctx, "nats-server", role.Spec{Role: "nats-server"})
 	if err != nil {
 		return nil, err
 	}
 	return &natsBroker{p: p}, nil
 }
 
-// startNATSServer is the broker's role.
-func startNATSServer(ctx context.Context, _ roleSpec, _ Wiring) (*part, error) {
-	n, err := brokers.StartNATS(ctx, brokers.NATSConfig{})
-	if err != nil {
-		return nil, err
-	}
-	return &part{addr: n.URL, close: func(context.Context) error { n.Stop(); return nil }}, nil
-}
+func (b *natsBroker) address() string { return b.p.Addr() }
 
-func (b *natsBroker) address() string { return b.p.addr }
+func (b *natsBroker) hostport() string { return strings.TrimPrefix(b.p.Addr(), "nats://") }
 
-func (b *natsBroker) hostport() string { return strings.TrimPrefix(b.p.addr, "nats://") }
-
-func (b *natsBroker) stop() error { return b.p.stop() }
+func (b *natsBroker) stop() error { return b.p.Stop() }
 
 func (b *natsBroker) info(context.Context) (BrokerInfo, error) {
 	return BrokerInfo{
-		Name: "nats-server", Version: brokers.NATSVersion,
+		Name: "nats-server", Version: brokers.NATSVersion, Class: result.ClassProcess,
 		Durability: "JetStream in files, one replica, synced every 2 minutes (survives kill -9 of the broker); core NATS stores nothing",
 	}, nil
 }
 
 // use knows the CPU time alone.
 func (b *natsBroker) use(ctx context.Context) (BrokerUse, error) {
-	u, err := b.p.usage(ctx)
+	u, err := b.p.Usage(ctx)
 	return BrokerUse{CPU: u.CPU}, err
 }
 
 func (b *natsBroker) clients(context.Context) (map[string]bool, error) { return nil, nil }
 
 // natsLegs makes the legs, without starting them.
-func natsLegs(s *self, b broker) []*processLeg {
+func natsLegs(s *role.Program, b broker) []*processLeg {
+	rpc := []step{{part: result.PartWorker, role: "rpc-worker"}, {part: result.PartClient, role: "rpc-client"}}
+	none := func(name, title string) result.Leg {
+		return result.Leg{Name: name, Title: title, Class: result.ClassNone, Durability: "stored nowhere: at most once"}
+	}
+	request := none(LegNATSRequest, "nc.Request and a queue subscription")
+	request.Control = true
 	return []*processLeg{
-		{name: LegNATS, self: s, broker: b, steps: []step{{PartWorker, "rpc-worker"}, {PartClient, "rpc-client"}}},
-		{name: LegNATSCore, self: s, broker: b, mode: "nats+core", steps: []step{{PartWorker, "rpc-worker"}, {PartClient, "rpc-client"}}},
-		{name: LegNATSNoDedup, self: s, broker: b, params: "?dedup=false", steps: []step{{PartWorker, "rpc-worker"}, {PartClient, "rpc-client"}}},
-		{name: LegHTTP, self: s, steps: []step{{PartWorker, "http-server"}, {PartClient, "http-client"}}},
-		{name: LegNATSRequest, self: s, broker: b, steps: []step{{PartWorker, "nats-worker"}, {PartClient, "nats-client"}}},
+		{about: result.Leg{Name: LegNATS, Title: "rpc on JetStream"}, self: s, broker: b, steps: rpc},
+		{about: none(LegNATSCore, "rpc on core NATS"), self: s, broker: b, mode: "nats+core", steps: rpc},
+		{about: result.Leg{Name: LegNATSNoDedup, Title: "rpc on JetStream without message ids"}, self: s, broker: b, params: "?dedup=false", steps: rpc},
+		{about: request, self: s, broker: b, steps: []step{{part: result.PartWorker, role: "nats-worker"}, {part: result.PartClient, role: "nats-client"}}},
+		httpLeg(s),
 	}
 }
 
-// RunNATS measures rpc on JetStream and on core NATS beside nc.Request, on a nats-server of its own, and prints the tables to
-// out. It blocks until done. The error says why the run could not be made.
-func RunNATS(ctx context.Context, o Options, out io.Writer) (*Report, error) {
-	self, err := o.program()
-	if err != nil {
-		return nil, err
-	}
+// natsGroup measures rpc on JetStream and on core NATS beside nc.Request, on a nats-server of its own.
+var natsGroup = group{"nats", func(ctx context.Context, _ Options, self *role.Program) (*suite, error) {
 	b, err := startNATS(ctx, self)
 	if err != nil {
 		return nil, err
 	}
-	s := suite{broker: b, legs: natsLegs(self, b), cells: natsCells, goals: natsGoals}
-	r, err := s.measure(ctx, o)
-	if err = errors.Join(err, b.stop()); err != nil {
-		return nil, err
-	}
-	return r, r.deliver(o, out)
-}
-
-func natsCommand(w Wiring) *cobra.Command {
-	o := DefaultOptions()
-	o.Wiring = w
-	cmd := &cobra.Command{
-		Use:   "nats",
-		Short: "rpc on JetStream and on core NATS, beside nc.Request",
-		Long: `Starts a nats-server, and the clients and workers as processes of their own; visits all legs in turn, forwards and
-backwards, for several rounds; and prints the ratios that are goals, with what each leg cost. Exits with 1 when a call
-failed. A goal that isn't met is shown, not an error.`,
-		Args:         cobra.NoArgs,
-		SilenceUsage: true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.Progress = cmd.ErrOrStderr()
-			r, err := RunNATS(cmd.Context(), o, cmd.OutOrStdout())
-			if err == nil && r.Failed() > 0 {
-				err = fmt.Errorf("bench: %d calls failed", r.Failed())
-			}
-			return err
-		},
-	}
-	addRunFlags(cmd.Flags(), &o, LegNATS, LegNATSCore, LegNATSNoDedup, LegNATSRequest, LegHTTP)
-	return cmd
-}
-
-// natsTimeout is when nc.Request gives a call up.
-const natsTimeout = 10 * time.Second
+	return &suite{group: "nats", brokers: []broker{b}, stop: b.stop, legs: natsLegs(self, b), cells: natsCells, goals: natsGoals}, nil
+}}

@@ -2,224 +2,123 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"runtime"
-	"slices"
-	"sync"
-	"time"
+
+	"github.com/streamerson/streamerson/bench/load"
+	"github.com/streamerson/streamerson/bench/result"
+	"github.com/streamerson/streamerson/bench/role"
 )
 
-// Options of a run. The zero value is not usable; DefaultOptions is.
-type Options struct {
-	// Rounds of two visits a cell; fewer than 5 tell little.
-	Rounds int
-	// Visit is how long one visit of one cell is meant to take.
-	Visit time.Duration
-	// Size of a body in bytes, at least 8.
-	Size int
-	// Calls of the long leg, 0 to leave it out.
-	Calls int
-	// Legs to run, by name or, for one number in flight alone, as "name@256"; nil for all. Goals whose cells are left out
-	// are shown as not measured.
-	Legs []string
-	// JSON is a file for the report, ProfileDir a directory for a CPU profile of each process; "" for none.
-	JSON, ProfileDir string
-	// Wiring, see there.
-	Wiring Wiring
-	// Progress gets a line a round and what the processes log; nil means os.Stderr.
-	Progress io.Writer
-}
+// The legs of the Redis run.
+const (
+	LegHTTP     = "http"
+	LegHand     = "redis-hand"
+	LegNaive    = "redis-naive"
+	LegRPC      = "redis-rpc"
+	LegProxy    = "http-proxy"
+	LegPooled   = "http-proxy-pooled"
+	LegGateway  = "redis-gateway"
+	LegStreams  = "redis-rpc-1000-streams"
+	LegRoutes   = "redis-gateway-10k-routes"
+	manyStreams = 1000
+	manyRoutes  = 10_000
+)
 
-// DefaultOptions take about two minutes. Many short visits tell more than few long ones: what else a machine does comes in
-// bursts, which then hit few rounds.
-func DefaultOptions() Options {
-	return Options{Rounds: 9, Visit: 500 * time.Millisecond, Size: 128, Calls: 1_000_000}
-}
-
-func (o *Options) check() error {
-	switch {
-	case o.Rounds < 1:
-		return fmt.Errorf("bench: --rounds is %d; give at least 1", o.Rounds)
-	case o.Visit < 10*time.Millisecond:
-		return fmt.Errorf("bench: --visit is %v; give at least 10ms", o.Visit)
-	case o.Size < minPayload:
-		return fmt.Errorf("bench: --size is %d; give at least %d, a body holds its call's number", o.Size, minPayload)
-	case o.Calls < 0:
-		return fmt.Errorf("bench: --calls is %d; give 0 to leave the long leg out", o.Calls)
+// redisLegs makes the legs, without starting them; those of gateways only if the program has one wired in.
+func redisLegs(s *role.Program, b broker, gateways bool) []*processLeg {
+	rpc := []step{{part: result.PartWorker, role: "rpc-worker"}, {part: result.PartClient, role: "rpc-client"}}
+	proxied := func(proxy string) []step {
+		return []step{{part: result.PartWorker, role: "http-server"}, {part: result.PartGateway, role: proxy}, {part: result.PartClient, role: "http-load"}}
 	}
-	if o.Progress == nil {
-		o.Progress = os.Stderr
+	legs := []*processLeg{
+		httpLeg(s),
+		{about: result.Leg{Name: LegHand, Title: "hand-pipelined go-redis", Control: true}, self: s, broker: b,
+			steps: []step{{part: result.PartWorker, role: "hand-worker"}, {part: result.PartClient, role: "hand-client"}}},
+		{about: result.Leg{Name: LegNaive, Title: "naive go-redis", Control: true}, self: s, broker: b,
+			steps: []step{{part: result.PartWorker, role: "naive-worker"}, {part: result.PartClient, role: "naive-client"}}},
+		{about: result.Leg{Name: LegRPC, Title: "rpc on Redis"}, self: s, broker: b, steps: rpc},
+		{about: result.Leg{Name: LegStreams, Title: "rpc on Redis, 1,000 streams"}, self: s, broker: b, steps: rpc, spec: role.Spec{Streams: manyStreams}},
+		{about: result.Leg{Name: LegProxy, Title: "net/http reverse proxy → net/http", Control: true, Tuned: "a kept connection for each call in flight"}, self: s, steps: proxied("http-proxy")},
+		{about: result.Leg{Name: LegPooled, Title: "the same with pooled buffers", Control: true, Tuned: "kept connections, pooled copy buffers"}, self: s, steps: proxied("http-proxy-pooled")},
 	}
-	o.Progress = &sharedWriter{w: o.Progress}
-	return nil
-}
-
-// sharedWriter lets all processes log to one writer.
-type sharedWriter struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (s *sharedWriter) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.w.Write(p)
-}
-
-func (o *Options) wants(c Cell) bool {
-	return len(o.Legs) == 0 || slices.Contains(o.Legs, c.Leg) || slices.Contains(o.Legs, c.String())
-}
-
-// Report is a run's outcome.
-type Report struct {
-	Started time.Time
-	// Machine, in words.
-	Machine string
-	Broker  BrokerInfo
-	Rounds  int
-	Visit   time.Duration
-	Size    int
-	Goals   []GoalResult
-	Cells   []CellReport
-	// Soak is nil when it was left out.
-	Soak *Soak `json:",omitempty"`
-}
-
-// CellReport is a cell's figures.
-type CellReport struct {
-	Cell
-	// Connections to the broker, by part.
-	Connections map[string]int `json:",omitempty"`
-	Rounds      []Round
-}
-
-// Failed is the number of calls of the whole run that brought no reply or a wrong one.
-func (r *Report) Failed() int {
-	n := 0
-	for _, c := range r.Cells {
-		for _, rd := range c.Rounds {
-			n += rd.Failed
-		}
+	if !gateways {
+		return legs
 	}
-	if r.Soak != nil {
-		n += r.Soak.Failed()
+	two := []step{{part: result.PartWorker, role: "web-worker"}, {part: result.PartGateway, role: "gateway"}, {part: result.PartClient, role: "http-load"}}
+	return append(legs,
+		&processLeg{about: result.Leg{Name: LegGateway, Title: "gateway + Redis + worker"}, self: s, broker: b, steps: two},
+		&processLeg{about: result.Leg{Name: LegRoutes, Title: "the same with 10,000 idle routes"}, self: s, broker: b, steps: two, spec: role.Spec{Routes: manyRoutes}},
+	)
+}
+
+// httpLeg is one hop of net/http, which needs no broker.
+func httpLeg(s *role.Program) *processLeg {
+	return &processLeg{
+		about: result.Leg{Name: LegHTTP, Title: "net/http, one hop", Control: true, Tuned: "a kept connection for each call in flight"}, self: s,
+		steps: []step{{part: result.PartWorker, role: "http-server"}, {part: result.PartClient, role: "http-client"}},
 	}
-	return n
 }
 
 // redisCells are visited in this order: what is compared stands close together.
-var redisCells = []Cell{
-	{LegHTTP, busy}, {LegRPC, busy}, {LegHand, busy}, {LegNaive, busy}, {LegProxy, busy}, {LegGateway, busy}, {LegPooled, busy}, {LegHTTP, 1}, {LegRPC, 1},
+var redisCells = []result.Cell{
+	{Leg: LegHTTP, InFlight: busy}, {Leg: LegRPC, InFlight: busy}, {Leg: LegHand, InFlight: busy}, {Leg: LegNaive, InFlight: busy},
+	{Leg: LegStreams, InFlight: busy, Streams: manyStreams},
+	{Leg: LegProxy, InFlight: busy}, {Leg: LegGateway, InFlight: busy}, {Leg: LegRoutes, InFlight: busy, Routes: manyRoutes}, {Leg: LegPooled, InFlight: busy},
+	{Leg: LegHTTP, InFlight: busy, Workload: "echo-4k"}, {Leg: LegRPC, InFlight: busy, Workload: "echo-4k"}, {Leg: LegHand, InFlight: busy, Workload: "echo-4k"},
+	{Leg: LegHTTP, InFlight: 1}, {Leg: LegRPC, InFlight: 1},
 }
 
-// RunRedis measures rpc on a Redis of its own beside bare go-redis and net/http, and prints the tables to out. It blocks
-// until done. The error says why the run could not be made; unmet goals and failed calls are in the report, not an error.
-func RunRedis(ctx context.Context, o Options, out io.Writer) (*Report, error) {
-	self, err := o.program()
-	if err != nil {
-		return nil, err
-	}
+// redisGoals are issue 5's, at 128 bytes unless said.
+var redisGoals = []Goal{
+	{Title: "rpc ÷ hand-pipelined go-redis", What: result.WhatRate, Num: "redis-rpc@256", Den: "redis-hand@256", AtLeast: 1.2},
+	{Title: "rpc ÷ hand-pipelined go-redis", What: result.WhatCPU, Num: "redis-rpc@256", Den: "redis-hand@256"},
+	{Title: "rpc ÷ naive go-redis", What: result.WhatRate, Num: "redis-rpc@256", Den: "redis-naive@256", AtLeast: 10},
+	{Title: "rpc ÷ direct net/http", What: result.WhatRate, Num: "redis-rpc@256", Den: "http@256", AtLeast: 3},
+	{Title: "rpc ÷ direct net/http", What: result.WhatCPU, Num: "redis-rpc@256", Den: "http@256", AtMost: 0.3},
+	{Title: "rpc ÷ direct net/http, 4 KiB", What: result.WhatRate, Num: "echo-4k:redis-rpc@256", Den: "echo-4k:http@256", AtLeast: 1.5},
+	{Title: "rpc ÷ hand-pipelined go-redis, 4 KiB", What: result.WhatRate, Num: "echo-4k:redis-rpc@256", Den: "echo-4k:redis-hand@256"},
+	{Title: "one call in flight: rpc ÷ net/http", What: result.WhatP50, Num: "redis-rpc@1", Den: "http@1", AtMost: 2},
+	{Title: "two hops: gateway+Redis+worker ÷ net/http proxy", What: result.WhatRate, Num: "redis-gateway@256", Den: "http-proxy@256", AtLeast: 2.5},
+	{Title: "two hops: gateway+Redis+worker ÷ net/http proxy", What: result.WhatCPU, Num: "redis-gateway@256", Den: "http-proxy@256", AtMost: 0.4},
+	{Title: "the same ÷ proxy with pooled buffers", What: result.WhatRate, Num: "redis-gateway@256", Den: "http-proxy-pooled@256"},
+	{Title: "the same ÷ proxy with pooled buffers", What: result.WhatCPU, Num: "redis-gateway@256", Den: "http-proxy-pooled@256"},
+	{Title: "two hops ÷ one direct HTTP hop", What: result.WhatRate, Num: "redis-gateway@256", Den: "http@256", AtLeast: 0.6,
+		Note: "one hop is cheaper than two; the gateway is loaded by a lean client, the direct hop by net/http's"},
+	{Title: "1,000 streams ÷ 1 stream", What: result.WhatCPU, Num: "redis-rpc-1000-streams@256", Den: "redis-rpc@256", AtMost: 1.1},
+	{Title: "10,000 idle routes ÷ none", What: result.WhatCPU, Num: "redis-gateway-10k-routes@256", Den: "redis-gateway@256", AtMost: 1.1},
+	{Title: "allocations a call, client and worker", What: result.WhatAllocs, Num: "redis-rpc@256", AtMost: 3},
+	{Title: "broker connections, most of a process", What: result.WhatConns, Num: "redis-rpc@256", AtMost: 3},
+	{Title: "the same in a gateway", What: result.WhatConns, Num: "redis-gateway@256", AtMost: 3},
+}
+
+// redisGroup measures rpc on a Redis of its own beside bare go-redis and net/http.
+var redisGroup = group{"redis", func(ctx context.Context, o Options, self *role.Program) (*suite, error) {
 	b, err := startRedis(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := suite{
-		broker: b, legs: redisLegs(self, b, o.Wiring), cells: redisCells, goals: redisGoals,
-		last: func(legs map[string]Leg, r *Report) error { return soakRPC(ctx, o, b, legs, r) },
-	}
-	r, err := s.measure(ctx, o)
-	if err = errors.Join(err, b.stop()); err != nil {
-		return nil, err
-	}
-	return r, r.deliver(o, out)
-}
+	return &suite{
+		group: "redis", brokers: []broker{b}, stop: b.stop, legs: redisLegs(self, b, o.gateways()), cells: redisCells, goals: redisGoals,
+		last: func(ctx context.Context, legs map[string]Leg, r *result.Run) error {
+			return soakRPC(ctx, o, b, legs, r)
+		},
+	}, nil
+}}
 
 // soakRPC is the long leg, unless it is left out.
-func soakRPC(ctx context.Context, o Options, b *redisBroker, legs map[string]Leg, r *Report) error {
-	leg := legs[LegRPC]
-	if leg == nil || o.Calls == 0 {
+func soakRPC(ctx context.Context, o Options, b *redisBroker, legs map[string]Leg, r *result.Run) error {
+	leg, ok := legs[LegRPC].(*processLeg)
+	if !ok || o.Calls == 0 {
 		return nil
 	}
 	_, _ = fmt.Fprintf(o.Progress, "%d calls once, %d in flight\n", o.Calls, busy)
-	s, err := soak(ctx, leg, b, Load{Calls: o.Calls, InFlight: busy, Size: o.Size})
-	r.Soak = &s
-	return err
-}
-
-// deliver prints the report, and writes it to the file that the options name.
-func (r *Report) deliver(o Options, out io.Writer) error {
-	r.Print(out)
-	if o.JSON != "" {
-		text, err := json.MarshalIndent(r, "", "  ")
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(o.JSON, append(text, '\n'), 0o644); err != nil { //nolint:gosec // results are no secret
-			return err
-		}
+	s, err := soak(ctx, leg, b, load.Load{Calls: o.Calls, InFlight: busy, Size: o.Size})
+	if err != nil {
+		return err
+	}
+	r.Soaks = append(r.Soaks, s)
+	if len(s.Memory) > 1 {
+		r.Goals = append(r.Goals, flat(s))
 	}
 	return nil
-}
-
-// suite is one broker's comparison.
-type suite struct {
-	broker broker
-	legs   []*processLeg
-	// cells are visited in this order.
-	cells []Cell
-	goals []Goal
-	// warmup is the interleaver's.
-	warmup int
-	// last, if set, is done after the rounds, while the legs are still up.
-	last func(legs map[string]Leg, r *Report) error
-}
-
-// measure starts the legs that o wants, visits the cells, judges the goals and stops the legs.
-func (s *suite) measure(ctx context.Context, o Options) (r *Report, err error) {
-	r = &Report{
-		Started: time.Now().UTC(), Machine: fmt.Sprintf("%d CPUs, %s/%s, %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version()),
-		Rounds: o.Rounds, Visit: o.Visit, Size: o.Size,
-	}
-	if r.Broker, err = s.broker.info(ctx); err != nil {
-		return nil, err
-	}
-	legs := map[string]Leg{}
-	for _, l := range s.legs {
-		if !slices.ContainsFunc(s.cells, func(c Cell) bool { return c.Leg == l.name && o.wants(c) }) {
-			continue
-		}
-		if err := l.Start(ctx); err != nil {
-			return nil, err
-		}
-		defer func() { err = errors.Join(err, l.Stop()) }()
-		legs[l.name] = l
-	}
-	in := interleaver{legs: legs, size: o.Size, visit: o.Visit, rounds: o.Rounds, warmup: s.warmup, progress: o.Progress}
-	for _, c := range s.cells {
-		if legs[c.Leg] != nil && o.wants(c) {
-			in.cells = append(in.cells, c)
-		}
-	}
-	cells, err := in.run(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range in.cells {
-		conns, err := legs[c.Leg].(*processLeg).connections(ctx)
-		if err != nil {
-			return nil, err
-		}
-		r.Cells = append(r.Cells, CellReport{Cell: c, Connections: conns, Rounds: cells[c]})
-	}
-	for _, g := range s.goals {
-		r.Goals = append(r.Goals, g.judge(cells))
-	}
-	if s.last != nil {
-		err = s.last(legs, r)
-	}
-	return r, err
 }

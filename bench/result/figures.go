@@ -88,6 +88,9 @@ func Figure(what string, r Round) float64 {
 	case WhatAllocs:
 		return r.AllocsPerCall()
 	}
+	if class, ok := strings.CutPrefix(what, WhatP99Of); ok {
+		return float64(r.Classes[class].Latency.P99)
+	}
 	return r.Rate()
 }
 

@@ -9,6 +9,8 @@ const (
 	WhatAllocs = "allocations per call"
 	WhatConns  = "connections"
 	WhatHeap   = "heap"
+	// WhatP99Of is followed by a class's name.
+	WhatP99Of = "p99 of "
 )
 
 // The verdicts.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/streamerson/streamerson/bench/parts"
 	"github.com/streamerson/streamerson/config"
 	"github.com/streamerson/streamerson/gateway"
 	"github.com/streamerson/streamerson/rpc"
@@ -117,24 +118,29 @@ func gatewayRoutes(cfg *config.Config) []gateway.Route {
 
 // benchGateway is the gateway of the benchmark's gateway leg: as `streamerson gateway` would be, without metrics and traces on
 // either side of the comparison.
-func benchGateway(ctx context.Context, ln net.Listener, url, stream string) error {
-	d, err := transport.Default.Open(ctx, url, transport.Options{Logger: quietLogger})
+func benchGateway(ctx context.Context, o parts.GatewayOrder) error {
+	d, err := transport.Default.Open(ctx, o.URL, transport.Options{Logger: quietLogger})
 	if err != nil {
 		return err
 	}
 	defer closeQuietly(d.Close)
-	client, err := rpc.NewClient(ctx, d, rpc.ClientConfig{Name: "bench", Logger: quietLogger})
+	client, err := rpc.NewClient(ctx, d, rpc.ClientConfig{Name: "bench", Observer: o.Observer, Logger: quietLogger})
 	if err != nil {
 		return err
 	}
 	defer closeQuietly(client.Close)
-	g, err := gateway.New(client, gateway.Config{
-		Routes: []gateway.Route{{Method: http.MethodPost, Path: "/echo", Stream: stream, Function: "echo"}}, Logger: quietLogger,
-	})
+	var routes []gateway.Route
+	for _, r := range o.Echo {
+		routes = append(routes, gateway.Route{Method: http.MethodPost, Path: r.Path, Stream: r.Stream, Function: "echo"})
+	}
+	for i := range o.Idle {
+		routes = append(routes, gateway.Route{Method: http.MethodPost, Path: fmt.Sprintf("/idle/%d/{id}", i), Stream: o.Echo[0].Stream, Function: "idle"})
+	}
+	g, err := gateway.New(client, gateway.Config{Routes: routes, Logger: quietLogger})
 	if err != nil {
 		return err
 	}
-	server, err := gateway.NewServer(g, gateway.ServerConfig{Listener: ln, Logger: quietLogger})
+	server, err := gateway.NewServer(g, gateway.ServerConfig{Listener: o.Listener, Logger: quietLogger})
 	if err != nil {
 		return fmt.Errorf("bench gateway: %w", err)
 	}
