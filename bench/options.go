@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -85,7 +84,7 @@ func (s *sharedWriter) Write(p []byte) (int, error) {
 // wants reports whether a cell is to be visited. A leg's name alone wants all its cells.
 func (o *Options) wants(c result.Cell) bool {
 	return len(o.Legs) == 0 || slices.ContainsFunc(o.Legs, func(want string) bool {
-		return want == c.Leg || want == c.Name() || strings.HasPrefix(want, c.Leg+"@") && want == fmt.Sprintf("%s@%d", c.Leg, c.InFlight)
+		return want == c.Leg || want == c.Name()
 	})
 }
 

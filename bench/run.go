@@ -32,7 +32,7 @@ func run(ctx context.Context, o Options, groups []group, out io.Writer) (*result
 	start := time.Now()
 	for i, g := range groups {
 		p := newProgress(o.Progress, fmt.Sprintf("[%d/%d] %s", i+1, len(groups), g.name))
-		if err = measureGroup(ctx, o, g, func() (*suite, error) { return g.start(ctx, o, self) }, r, p); err != nil {
+		if err = measureGroup(ctx, o, func() (*suite, error) { return g.start(ctx, o, self) }, r, p); err != nil {
 			err = fmt.Errorf("%s: %w", g.name, err)
 			break
 		}
@@ -44,7 +44,7 @@ func run(ctx context.Context, o Options, groups []group, out io.Writer) (*result
 	return r, errors.Join(err, deliver(o, r, out))
 }
 
-func measureGroup(ctx context.Context, o Options, g group, start func() (*suite, error), r *result.Run, p *progress) (err error) {
+func measureGroup(ctx context.Context, o Options, start func() (*suite, error), r *result.Run, p *progress) (err error) {
 	p.say("starting")
 	s, err := start()
 	if err != nil {
