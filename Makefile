@@ -31,8 +31,13 @@ run: build $(addsuffix -server,$(filter redis kafka,$(BROKER))) ## Start a gatew
 	@$(BIN) demo --broker $(BROKER) $(if $(ONCE),--once)
 
 .PHONY: test
-test: redis-server kafka-server c-compiler fmt vet lint ## Check format and style, then run all tests with the race detector.
+test: redis-server kafka-server c-compiler fmt vet lint gates ## Check format and style, the gates, then run all tests with the race detector.
 	go test -race -timeout $(TESTTIMEOUT) ./...
+
+# One package at a time: how many calls share a batch depends on who runs when.
+.PHONY: gates
+gates: redis-server kafka-server valgrind ## Check what a call costs: allocations, broker commands and bytes, instructions (a minute).
+	go test -count=1 -p 1 -run 'Gate|Alloc' ./rpc/... ./gateway ./worker ./internal/gates
 
 .PHONY: test-quick
 test-quick: redis-server kafka-server ## Run all tests without the race detector and the linters.
@@ -116,6 +121,10 @@ redis-server:
 .PHONY: kafka-server
 kafka-server:
 	@scripts/install-kafka.sh
+
+.PHONY: valgrind
+valgrind:
+	@scripts/install-debian.sh valgrind:valgrind
 
 .PHONY: c-compiler
 c-compiler:

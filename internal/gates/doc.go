@@ -5,6 +5,6 @@
 // says what it saw and how much slack the bound has over that. A change that makes something cheaper tightens the bound with
 // it; one that has to make it dearer raises the bound and says why.
 //
-// Allocations are counted, so none of this runs under the race detector: `make gates` does, as part of `make test`. What the
+// Allocations are counted, so none of this runs under the race detector: `make gates` does that, as part of `make test`. What the
 // core, the codec, the gateway and the worker allocate by themselves is counted beside them, by tests of the same names.
 package gates

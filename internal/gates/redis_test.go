@@ -120,6 +120,8 @@ type redisCost struct {
 	// adds is XADD: the request, and its reply or the reply's share of a frame that carries several. others are
 	// XREADGROUP, XREAD, XACK and XTRIM together. in and out are bytes.
 	adds, others, in, out float64
+	// allocations of client, worker and both drivers together.
+	allocations float64
 }
 
 // check looks at a load of one stream. Housekeeping is allowed for by the time that it took, since a busy machine makes
@@ -141,20 +143,29 @@ func (c redisCost) check(t *testing.T, u use, took time.Duration) {
 	within("bytes out", u.out, c.out+idleBytes*idle)
 }
 
-// redisCosts are what is seen, plus slack. One in flight: two XADD, and one each of XREADGROUP, XREAD and XACK, exactly, 1,007
-// bytes in and 656 out; the slack is for an id or a length that grows by a digit, and for XTRIM. 256 in flight: the others
-// are 0.05, batches of about 60, and the bound lets them be 12; 628 bytes in and 551 out.
+// redisCosts are what is seen, plus slack. One in flight: two XADD, and one each of XREADGROUP, XREAD and XACK, exactly, 1,009
+// bytes in and 656 out, 36 allocations; the slack is for an id or a length that grows by a digit, and for XTRIM. 256 in flight: 1.015 XADD and
+// 0.04 of the others, since some 70 calls share a batch; the bounds let them be 12. 522 bytes in and 485 out, 8.7 allocations.
 var redisCosts = []redisCost{
-	{2_000, 1, 2, 3.05, 1_030, 675},
-	{30_000, 256, 2, 0.25, 665, 585},
+	{2_000, 1, 2, 3.05, 1_030, 675, 42},
+	{30_000, 256, 1.15, 0.25, 575, 535, 11},
 }
 
 func TestGateRedisCommandsAndBytes(t *testing.T) {
 	srv, rdb := ownRedis(t)
 	p := start(t, srv.URL, names(1)...)
 	for _, c := range redisCosts {
-		u, took := during(c.calls, redisUse(t, rdb), func() { p.load(c.calls, c.inFlight) })
+		var u use
+		var took time.Duration
+		objects, _ := allocated(func() {
+			u, took = during(c.calls, redisUse(t, rdb), func() { p.load(c.calls, c.inFlight) })
+		})
 		c.check(t, u, took)
+		if n := objects / float64(c.calls); n > c.allocations {
+			t.Errorf("%d in flight: %.2f allocations a call, want at most %.2f", c.inFlight, n, c.allocations)
+		} else {
+			t.Logf("%d in flight: %.2f allocations", c.inFlight, n)
+		}
 	}
 	observer := connectionsTo(t, srv.Addr) // before: the pair's and the test's own
 	if err := rdb.Close(); err != nil {
