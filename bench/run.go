@@ -64,6 +64,9 @@ func deliver(o Options, r *result.Run, out io.Writer) error {
 	if o.JSON != "" {
 		errs = append(errs, r.Save(o.JSON))
 	}
+	if o.HTML != "" {
+		errs = append(errs, writeReport(o.HTML, r))
+	}
 	return errors.Join(errs...)
 }
 
