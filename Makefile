@@ -84,6 +84,13 @@ fuzz: ## Fuzz every decoder, FUZZTIME=20s each.
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)"; \
 	done
 
+# Where make bench leaves its results and report.
+BENCH_DIR      ?= bin/bench
+.PHONY: bench
+bench: build redis-server kafka-server ## Measure everything in less than ten minutes: goals, curves, open loops; ARGS="--rounds 9" and such. Results in bin/bench.
+	@mkdir -p $(BENCH_DIR)
+	$(BIN) bench all --json $(BENCH_DIR)/all.json --html $(BENCH_DIR)/all.html $(ARGS)
+
 .PHONY: bench-redis
 bench-redis: build redis-server ## Measure calls over Redis beside HTTP and bare go-redis (some minutes).
 	$(BIN) bench redis
