@@ -21,7 +21,7 @@ import (
 
 // moveLimit bounds how long no reply may come after a leader has gone: the controller takes 2 s to notice, an answer that is on
 // its way counts as lost after 2 s more, and a coordinator that moved has to load its groups.
-const moveLimit = 10*time.Second + loaded
+const moveLimit = 10*time.Second + 3*loaded
 
 // enough replies after a leader has gone show that calls go on.
 const enough = 50
@@ -58,10 +58,19 @@ func startTraffic(t *testing.T, url string) *traffic {
 		return d.(*Driver)
 	}
 	x.d = open()
-	x.stream = newStream(t, x.d)
-	lane, err := x.d.Tail(within(t, 3*loaded), transport.TailSpec{Name: "client"})
-	if err != nil {
-		t.Fatal(err)
+	x.stream = "t" + newID()
+	var lane transport.Tailer
+	for deadline := time.Now().Add(6 * loaded); ; { // three JVMs that have just begun may take longer than a call may
+		err := x.d.Ensure(t.Context(), []transport.StreamSpec{{Stream: x.stream, Groups: []string{group}}})
+		if err == nil {
+			lane, err = x.d.Tail(t.Context(), transport.TailSpec{Name: "client"})
+		}
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
 	}
 	x.lane = lane
 	ctx, stop := context.WithCancel(context.Background())
