@@ -49,12 +49,14 @@ func listen(cfg ServerConfig) (net.Listener, error) {
 // other, and puts a guard on each HTTP/1 connection. Being told to stop, it first takes what waits in the system's queue:
 // closing a listener resets what nobody accepted.
 type acceptor struct {
-	ln    net.Listener
-	tls   *tls.Config // nil without TLS
-	cfg   ServerConfig
-	conns chan net.Conn
-	done  chan struct{}
-	end   sync.Once
+	ln  net.Listener
+	tls *tls.Config // nil without TLS
+	cfg ServerConfig
+	// direct gets the connections without TLS; nil: net/http does.
+	direct *direct
+	conns  chan net.Conn
+	done   chan struct{}
+	end    sync.Once
 
 	stopping   chan struct{}
 	stopOnce   sync.Once
@@ -118,11 +120,14 @@ func (a *acceptor) take(c net.Conn) {
 	if a.probing.Load() {
 		a.probed.Store(c.RemoteAddr().String(), true)
 	}
-	if a.tls == nil {
+	switch {
+	case a.tls != nil:
+		a.handshakes.Go(func() { a.handshake(c) })
+	case a.direct != nil && canServeDirect(c):
+		a.direct.serve(a.watch(&guard{Conn: c}))
+	default:
 		a.give(a.watch(&guard{Conn: c}))
-		return
 	}
-	a.handshakes.Go(func() { a.handshake(c) })
 }
 
 func (a *acceptor) handshake(c net.Conn) {

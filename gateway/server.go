@@ -27,8 +27,13 @@ type ServerConfig struct {
 	// ReusePort lets several processes listen on the same address at once (Linux only), for a restart without a pause: see
 	// Shutdown.
 	ReusePort bool
-	// Wrap, if set, goes around the gateway: tracing, for instance.
+	// Wrap, if set, goes around the gateway: tracing, for instance. It must not keep a request or its Header after it has
+	// returned, and can send no trailers and no informational answers, nor hijack a connection unless the client asked for
+	// an upgrade; OnlyNetHTTP takes these limits away.
 	Wrap func(http.Handler) http.Handler
+	// OnlyNetHTTP leaves all connections to net/http. By default it serves TLS, HTTP/2 and whatever is unusual, and plain
+	// HTTP/1.1 requests, of a kind that can be read in one way only, are served by this package at half the cost.
+	OnlyNetHTTP bool
 	// ReadHeaderTimeout bounds reading a request's header and a TLS handshake, ReadTimeout a whole request with its body (408),
 	// IdleTimeout the wait for a connection's next request. How long a client may take to read an answer is
 	// Config.WriteTimeout; a call is bounded by its route. 0 means the defaults.
@@ -54,6 +59,7 @@ type Server struct {
 	g       *Gateway
 	http    *http.Server
 	accept  *acceptor
+	direct  *direct // nil when net/http serves everything
 	guards  guards
 	cfg     ServerConfig
 	log     *slog.Logger
@@ -111,6 +117,10 @@ func NewServer(g *Gateway, cfg ServerConfig) (*Server, error) {
 		ErrorLog:     log.New(&lineLogger{log: s.log, g: g}, "", 0),
 		TLSConfig:    tlsConfig, // for HTTP/2; the acceptor does the handshakes
 	}
+	if tlsConfig == nil && !cfg.OnlyNetHTTP {
+		s.direct = newDirect(inner, s.http, s.accept)
+		s.accept.direct = s.direct
+	}
 	return s, nil
 }
 
@@ -134,6 +144,9 @@ func (s *Server) Addr() net.Addr { return s.accept.ln.Addr() }
 // Serve takes connections until Shutdown or Close has ended, and then returns nil; otherwise what stopped it. It may be
 // called once.
 func (s *Server) Serve() error {
+	if s.direct != nil {
+		go s.direct.run(s.done)
+	}
 	go s.accept.run()
 	if err := s.http.Serve(s.accept); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		s.finish(err)
@@ -177,11 +190,18 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.accept.stop(ctx)
 	s.accept.settle(ctx)
 	s.guards.retire(ctx)
-	err := s.http.Shutdown(ctx)
+	var err error
+	if s.direct != nil {
+		err = s.direct.drain(ctx)
+		s.accept.settle(ctx) // what was handed over meanwhile
+	}
+	if err == nil {
+		err = s.http.Shutdown(ctx)
+	}
 	if err != nil {
 		n := s.g.InFlight()
 		err = fmt.Errorf("gateway: %d requests were cut off after the time to drain: %w", n, err)
-		err = errors.Join(err, s.http.Close())
+		err = errors.Join(err, s.cut())
 	}
 	s.finish(nil)
 	return err
@@ -193,9 +213,17 @@ func (s *Server) Close() error {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	s.accept.stop(ended)
-	err := s.http.Close()
+	err := s.cut()
 	s.finish(nil)
 	return err
+}
+
+// cut closes every connection.
+func (s *Server) cut() error {
+	if s.direct != nil {
+		s.direct.closeAll()
+	}
+	return s.http.Close()
 }
 
 func (s *Server) finish(err error) {
