@@ -26,6 +26,12 @@ func (x *exchange) readBody(limit int64) *problem {
 	if declared == 0 || x.r.Body == nil {
 		return nil
 	}
+	if b, ok := x.r.Body.(*directBody); ok {
+		if p, ok := b.whole(); ok { // the connection's own buffer stays as it is until the answer
+			x.req.Body = p
+			return nil
+		}
+	}
 	x.body = bodies.Get().(*[]byte)
 	buf := (*x.body)[:0]
 	for {

@@ -21,8 +21,9 @@ type direct struct {
 	accept  *acceptor
 	base    context.Context
 	tick    time.Duration
-	clock   atomic.Int64 // nanoseconds since start, as of the last sweep: deadlines need no finer time
-	start   time.Time
+	// clock is direct's time in nanoseconds: deadlines need none that is finer than the sweeps. A sweep advances it by what
+	// passed, but at most by two ticks, so that a process that was stopped for a while doesn't take it for its clients' delay.
+	clock atomic.Int64
 
 	mu     sync.Mutex
 	open   map[*directConn]struct{}
@@ -30,7 +31,7 @@ type direct struct {
 }
 
 const (
-	// directTick is how often deadlines and clients that may have left are looked at: a timeout is told up to two of them
+	// directTick is how often deadlines and clients that may have left are looked at: a timeout is told up to three of them
 	// late, and a worker learns as late that its client has left. Timers and a read for each request would cost more than
 	// all the rest of this file.
 	directTick = 100 * time.Millisecond
@@ -41,7 +42,7 @@ const (
 )
 
 func newDirect(h http.Handler, srv *http.Server, a *acceptor) *direct {
-	d := &direct{handler: h, http: srv, accept: a, start: time.Now(), open: map[*directConn]struct{}{}, tick: directTick}
+	d := &direct{handler: h, http: srv, accept: a, open: map[*directConn]struct{}{}, tick: directTick}
 	for _, t := range []time.Duration{srv.ReadHeaderTimeout, srv.ReadTimeout, srv.IdleTimeout} {
 		d.tick = min(d.tick, max(t/directTicks, directMinTick))
 	}
@@ -49,24 +50,26 @@ func newDirect(h http.Handler, srv *http.Server, a *acceptor) *direct {
 	return d
 }
 
-// after is the table's time when d has passed for certain.
-func (d *direct) after(t time.Duration) int64 { return d.clock.Load() + int64(t+d.tick) }
+// after is direct's time when t has passed for certain: the next sweep may be due, and then advances the clock by two ticks.
+func (d *direct) after(t time.Duration) int64 { return d.clock.Load() + int64(t+2*d.tick) }
 
 // run sweeps until done is closed.
 func (d *direct) run(done <-chan struct{}) {
 	t := time.NewTicker(d.tick)
 	defer t.Stop()
-	for {
+	for last := time.Now(); ; {
 		select {
 		case <-done:
 			return
 		case <-t.C:
 		}
-		d.sweep(int64(time.Since(d.start)))
+		now := time.Now()
+		d.sweep(d.clock.Load() + int64(min(now.Sub(last), 2*d.tick)))
+		last = now
 	}
 }
 
-// sweep ends what has taken too long, and tells the calls of clients that left.
+// sweep ends what has taken too long by now, and tells the calls of clients that left.
 func (d *direct) sweep(now int64) {
 	d.clock.Store(now)
 	past := time.Unix(1, 0)

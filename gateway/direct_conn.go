@@ -15,10 +15,11 @@ const (
 	// directHead is the read buffer of a connection in bytes, and so the longest header that is read here; net/http gets
 	// those that are longer.
 	directHead = 4 << 10
-	// lingerTime and lingerBytes bound what is still read of a client that was answered before it had sent all: closing at
-	// once would reset the connection, and the answer might be lost with it.
-	lingerTime  = 500 * time.Millisecond
-	lingerBytes = 256 << 10
+	// unwanted is the most that is read, in bytes, of a body that its handler didn't want, to use the connection on or to
+	// close it gently: closing at once would reset it, and the answer might be lost with that. It is net/http's limit.
+	unwanted = 256 << 10
+	// lingerTime bounds the gentle close.
+	lingerTime = 500 * time.Millisecond
 )
 
 // directConn is one connection. All but the atomics belong to its goroutine. What a request is made of is used again for
@@ -153,13 +154,6 @@ func (c *directConn) answer(length int64) bool {
 		c.w.release()
 		return false
 	}
-	// A body that nobody read is passed over if it is here already.
-	if buffered := int64(c.n - c.r); c.body.left <= buffered {
-		c.r += int(c.body.left)
-		c.body.left = 0
-	} else {
-		c.close = true
-	}
 	sent := c.w.finish()
 	c.writeBy.Store(0)
 	if sent && c.close {
@@ -174,7 +168,7 @@ func (c *directConn) linger() {
 		return
 	}
 	c.readBy.Store(c.d.after(lingerTime))
-	for left := lingerBytes; left > 0; {
+	for left := unwanted; left > 0; {
 		n, err := c.conn.Read(c.buf)
 		if left -= n; err != nil {
 			return
@@ -242,6 +236,26 @@ func (b *directBody) whole() ([]byte, bool) {
 	c.r, b.left = c.r+int(b.left), 0
 	c.readBy.Store(0)
 	return p, true
+}
+
+// pass reads what the handler left and reports whether the next request begins there.
+func (b *directBody) pass() bool {
+	if b.left > unwanted {
+		return false
+	}
+	c := b.c
+	for b.left > 0 {
+		if c.r == c.n {
+			c.r, c.n = 0, 0
+			if c.fill() != nil {
+				return false
+			}
+		}
+		k := int(min(b.left, int64(c.n-c.r)))
+		c.r, b.left = c.r+k, b.left-int64(k)
+	}
+	c.readBy.Store(0)
+	return true
 }
 
 // Close implements io.Closer. What was not read is passed over, or the connection ends.

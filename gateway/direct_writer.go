@@ -34,7 +34,8 @@ type directWriter struct {
 	open    bool    // neither length nor chunks were decided on: body holds what was written
 	body    []byte
 	left    int64 // of a declared length, −1 if there is none
-	nothing bool  // the answer has no body, whatever the handler writes
+	nothing bool  // the status has no body, whatever the handler writes
+	head    bool  // the request was HEAD: the body is looked at only for what the header says of it
 	chunked bool
 	failed  error
 }
@@ -66,11 +67,12 @@ func (w *directWriter) WriteHeader(status int) {
 		return
 	}
 	w.status, w.left = status, -1
-	if c := w.c; c.body.left > int64(c.n-c.r) { // nobody waits for a body that the handler doesn't want
-		c.close = true
+	w.c.close = w.c.close || httpguts.HeaderValuesContainsToken(w.h["Connection"], "close")
+	if !w.c.close && !w.c.body.pass() { // the header tells what becomes of the connection
+		w.c.close = true
 	}
 	bodyless := status == http.StatusNoContent || status == http.StatusNotModified
-	w.nothing = bodyless || w.c.req.Method == http.MethodHead
+	w.nothing, w.head = bodyless, w.c.req.Method == http.MethodHead
 	b := appendStatus(*w.buf, status)
 	for k := range w.h {
 		w.keys = append(w.keys, k)
@@ -84,10 +86,7 @@ func (w *directWriter) WriteHeader(status int) {
 				w.left = n
 			}
 			continue
-		case "Connection":
-			w.c.close = w.c.close || httpguts.HeaderValuesContainsToken(w.h[k], "close")
-			continue
-		case "Transfer-Encoding", "Trailer":
+		case "Connection", "Transfer-Encoding", "Trailer":
 			continue
 		case "Content-Type":
 			if status == http.StatusNotModified {
@@ -121,7 +120,7 @@ func (w *directWriter) decide(length int64) {
 		b = append(b, "Content-Length: "...)
 		b = append(strconv.AppendInt(b, length, 10), "\r\n"...)
 		w.left = length
-	case !w.nothing:
+	case !w.nothing && !w.head:
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 		w.chunked = true
 	}
@@ -134,7 +133,7 @@ func (w *directWriter) settle(final bool) {
 		*w.buf = appendField(*w.buf, "Content-Type", []string{http.DetectContentType(w.body)})
 	}
 	length := w.left
-	if length < 0 && final {
+	if length < 0 && final && (len(w.body) > 0 || !w.head) {
 		length = int64(len(w.body))
 	}
 	w.decide(length)
@@ -151,12 +150,11 @@ func (w *directWriter) Write(p []byte) (int, error) {
 	switch {
 	case w.failed != nil:
 		return 0, w.failed
-	case w.nothing && w.c.req.Method != http.MethodHead:
+	case w.nothing:
 		return 0, http.ErrBodyNotAllowed
 	case w.left >= 0 && int64(len(p)+len(w.body)) > w.left:
+		w.c.close = w.c.close || !w.head // as net/http does: who knows what the handler meant
 		return 0, http.ErrContentLength
-	case w.nothing:
-		return len(p), nil
 	case w.open:
 		w.body = append(w.body, p...)
 		if len(w.body) > directOut {
@@ -170,7 +168,7 @@ func (w *directWriter) Write(p []byte) (int, error) {
 
 // send puts p behind what is not written yet.
 func (w *directWriter) send(p []byte) {
-	if len(p) == 0 {
+	if len(p) == 0 || w.head {
 		return
 	}
 	if w.left >= 0 {
@@ -215,7 +213,7 @@ func (w *directWriter) finish() bool {
 	if w.chunked {
 		*w.buf = append(*w.buf, "0\r\n\r\n"...)
 	}
-	if w.left > 0 && !w.nothing { // less than was declared: the client would take the next answer for the rest
+	if w.left > 0 && !w.head { // less than was declared: the client would take the next answer for the rest
 		w.c.close = true
 	}
 	w.flush()
@@ -255,7 +253,7 @@ func (d *direct) at(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
-	return max(1, int64(t.Sub(d.start)))
+	return max(1, d.after(time.Until(t)))
 }
 
 func appendStatus(b []byte, status int) []byte {
