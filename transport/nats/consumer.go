@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -60,6 +61,7 @@ type pulled struct {
 	left     int       // how many messages it may still bring; 0: none is out
 	until    time.Time // when the server ends it
 	listed   bool
+	place    int // in list
 }
 
 // Join makes a member. It talks to nobody: the streams are attached when Receive first lists them.
@@ -138,8 +140,8 @@ func (c *consumer) serve(ctx context.Context, credits []transport.Credit) error 
 	for _, p := range c.list {
 		p.listed = false
 	}
-	for _, p := range list {
-		p.listed = true
+	for i, p := range slices.Backward(list) { // of a stream that is listed twice it is the first
+		p.listed, p.place = true, i
 	}
 	for _, p := range c.list {
 		if !p.listed {

@@ -56,8 +56,9 @@
 //
 // # Core mode
 //
-// nats+core:// stores nothing. A request goes to one member of the group by a queue subscription, from Join on, and waits in that
-// process (at most 8,192; what comes beyond is dropped, with EventDeleted): credits bound what Receive returns, not what was
+// nats+core:// stores nothing. A request goes to one member of the group by a queue subscription: from Join on, and of the
+// streams that it lists once it has called Receive. It waits in that process (at most 8,192; what comes beyond is dropped, with
+// EventDeleted): credits bound what Receive returns, not what was
 // sent here. No subscriber means a rejection with CodeUnavailable at once. There is no redelivery, Release, Extend, Browse, Age
 // or MaxBacklog; a second group gets its own copy. Acceptance means that some group's member was subscribed. When a process
 // dies, what it held is gone, and its callers find out at their deadline: use it for what may be asked again.

@@ -75,6 +75,7 @@ func (d *Driver) connect(ctx context.Context) (*natsgo.Conn, error) {
 		// Nothing is kept for later: a publish that timed out would be stored after its caller has given up.
 		natsgo.ReconnectBufSize(-1),
 		natsgo.IgnoreAuthErrorAbort(),
+		natsgo.SkipSubjectValidation(), // of what is published to: it is made here of names and addresses that were checked
 		// A write to a server that reads nothing holds the client library's lock; what it could not write it has thrown away, a
 		// subscription perhaps, so the connection must go.
 		natsgo.FlusherTimeout(d.set.timeout),

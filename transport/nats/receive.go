@@ -83,18 +83,7 @@ func (c *consumer) receive(ctx context.Context, limit int, credits []transport.C
 	r := &round{c: c, ctx: ctx, credits: credits, limit: limit, got: make([][]transport.Delivery, len(credits))}
 	r.lost, r.out = lost, c.out
 	c.out, c.outLost = nil, lost
-	r.number()
 	return r.run()
-}
-
-// number finds a stream's place in the credits.
-func (r *round) number() {
-	r.index = make(map[*pulled]int, len(r.c.list))
-	for i, p := range r.c.list {
-		if _, twice := r.index[p]; !twice {
-			r.index[p] = i
-		}
-	}
 }
 
 // covers reports whether the pulls that are out, and one more for each other stream with credit, fit into credits.
@@ -125,7 +114,6 @@ func (c *consumer) covers(limit int, credits []transport.Credit) bool {
 func (c *consumer) recall() []transport.Delivery {
 	r := &round{c: c, ctx: context.Background(), lost: c.outLost, out: c.out, got: make([][]transport.Delivery, len(c.list))}
 	c.out = nil
-	r.number()
 	r.rest()
 	r.takeBack()
 	return slices.Concat(r.got...)
@@ -180,7 +168,6 @@ type round struct {
 	credits []transport.Credit
 	limit   int
 	lost    <-chan struct{}
-	index   map[*pulled]int
 	out     []*pulled // the pulls that are out
 	got     [][]transport.Delivery
 	slab    []lease   // room for those that come next
@@ -254,8 +241,8 @@ func (r *round) goOn(count int) ([]transport.Delivery, error) {
 		}
 	}
 	for _, p := range r.out {
-		if n := min(l.Allow(r.index[p]), count-1); n > 0 {
-			r.give(p, r.index[p], n)
+		if n := min(l.Allow(p.place), count-1); n > 0 {
+			r.give(p, p.place, n)
 		}
 	}
 	r.ask(pullFor)
@@ -488,7 +475,7 @@ func (r *round) deliver(p *pulled, m *natsgo.Msg) {
 	l := &r.slab[0]
 	r.slab = r.slab[1:]
 	*l = lease{c: r.c, trim: p.trim, ack: m.Reply, size: len(m.Data), until: r.now.Add(r.c.lease)}
-	i := r.index[p]
+	i := p.place
 	if len(r.got[i]) == cap(r.got[i]) {
 		r.got[i] = slices.Grow(r.got[i], min(more, maxSlab))
 	}
