@@ -43,12 +43,19 @@ func (c *coreConsumer) checkSettlement(s *transport.Settlement) error {
 	return nil
 }
 
+// leave ends a stream's subscriptions. Unlike after Unsubscribe, after Drain what is on its way still comes. But nats.go (1.55,
+// checkDrained) forgets a subscription that it drained while it was reconnecting, after it has made it again at the server: what
+// that sends here is dropped then for as long as the connection lives.
 func (c *coreConsumer) leave(s *coreStream) {
 	if s.live != nil {
 		c.d.presence.leave(s.live)
 	}
-	// Unlike after Unsubscribe, what is on its way still comes. It fails only when the connection is closed.
-	_ = s.sub.Drain()
+	if c.d.nc.IsConnected() {
+		_ = s.sub.Drain() // fails only when the connection is closed
+	}
+	if !c.d.nc.IsConnected() {
+		_ = s.sub.Unsubscribe() // the same
+	}
 }
 
 // Close leaves the queue groups. What waits in this process is handed on to others, as far as there are any.
