@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/streamerson/streamerson/bench/result"
@@ -37,7 +38,11 @@ func stopAll(all []broker) func() error {
 
 // curveGroup draws rate and latency over the calls in flight, of all ways side by side.
 var curveGroup = group{"curve", func(ctx context.Context, o Options, self *role.Program) (*suite, error) {
-	l, err := legsNamed(ctx, o, self, LegHTTP, LegProxy, LegRPC, LegGateway, LegNATS, LegNATSCore, LegKafka)
+	// A broker that nobody asked for is not started.
+	names := slices.DeleteFunc([]string{LegHTTP, LegProxy, LegRPC, LegGateway, LegNATS, LegNATSCore, LegKafka}, func(name string) bool {
+		return !slices.ContainsFunc(curveLevels, func(n int) bool { return o.wants(result.Cell{Leg: name, InFlight: n}) })
+	})
+	l, err := legsNamed(ctx, o, self, names...)
 	if err != nil {
 		return nil, err
 	}

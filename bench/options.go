@@ -42,6 +42,8 @@ type Options struct {
 	Progress io.Writer
 	// Command is the command line, for the results.
 	Command string
+	// brief takes Rounds and Visit for all suites, also those that have their own: for tests.
+	brief bool
 }
 
 // DefaultOptions take about two minutes. Many short visits tell more than few long ones: what else a machine does comes in

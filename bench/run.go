@@ -62,12 +62,20 @@ func deliver(o Options, r *result.Run, out io.Writer) error {
 	Print(out, r)
 	var errs []error
 	if o.JSON != "" {
-		errs = append(errs, r.Save(o.JSON))
+		errs = append(errs, told(out, "results", o.JSON, r.Save(o.JSON)))
 	}
 	if o.HTML != "" {
-		errs = append(errs, writeReport(o.HTML, r))
+		errs = append(errs, told(out, "report", o.HTML, writeReport(o.HTML, r)))
 	}
 	return errors.Join(errs...)
+}
+
+// told says where a file was written, unless it wasn't.
+func told(out io.Writer, what, file string, err error) error {
+	if err == nil {
+		_, _ = fmt.Fprintf(out, "%s: %s\n", what, file)
+	}
+	return err
 }
 
 // clients whose versions are told, by their modules' paths.

@@ -107,14 +107,14 @@ func (s *suite) measure(ctx context.Context, o Options, r *result.Run, progress 
 // plans are the cells that are wanted, with their loads.
 func (s *suite) plans(ctx context.Context, o Options, legs map[string]Leg) (*interleaver, []*result.Cell, error) {
 	in := &interleaver{rounds: o.Rounds, warmup: s.warmup, seed: o.Seed}
-	if s.rounds > 0 {
+	if s.rounds > 0 && !o.brief {
 		in.rounds = s.rounds
 	}
 	if s.workload != nil && s.workload.Seed != 0 {
 		in.seed = s.workload.Seed
 	}
 	visit := o.Visit
-	if s.visit > 0 {
+	if s.visit > 0 && !o.brief {
 		visit = s.visit
 	}
 	var cells []*result.Cell

@@ -39,6 +39,8 @@ var turnTime = sync.OnceValue(func() float64 {
 // not worked meanwhile.
 func work(body []byte) {
 	if d, _ := load.Demand(body); d > 0 {
-		turn(int(float64(d) / turnTime()))
+		turn(turns(d))
 	}
 }
+
+func turns(d time.Duration) int { return int(float64(d) / turnTime()) }
