@@ -18,7 +18,7 @@ const skewAllowed = 5 * time.Second
 
 // run takes one delivery from its arrival to its settlement.
 func (s *Server) run(h *handling) {
-	h.started = time.Now()
+	h.waited = time.Since(h.received)
 	if h.delivery.Attempt > 1 {
 		s.cfg.Observer.Redelivered(h.stream.cfg.Name)
 	}
@@ -54,7 +54,7 @@ func (s *Server) run(h *handling) {
 		s.bury(h, &Error{Code: CodeAborted, Message: fmt.Sprintf("given up after %d attempts", h.delivery.Attempt-1)}, DeadCrashes, "its workers died or lost it each time")
 		return
 	}
-	if !h.deadline.IsZero() && !h.started.Before(h.deadline) {
+	if !h.deadline.IsZero() && !h.received.Add(h.waited).Before(h.deadline) {
 		h.ran = true
 		s.cfg.Observer.Expired(h.stream.cfg.Name, ExpireDeadline)
 		if h.req.OneWay {
@@ -91,7 +91,7 @@ func (s *Server) run(h *handling) {
 
 // handled is the end of a handler.
 func (s *Server) handled(h *handling, resp *Response, err error) {
-	h.took = time.Since(h.started)
+	h.took = time.Since(h.received) - h.waited
 	s.cfg.Observer.HandleDone(h.stream.cfg.Name, h.req.Function, h.req.Queued, h.took, answerCode(err))
 	cause := h.ended()
 	h.end(context.Canceled) // frees what the handler's context holds
@@ -121,7 +121,7 @@ func (h *handling) fill(env *wire.Envelope) {
 	budget := time.Duration(env.Budget) * time.Millisecond
 	if h.delivery.Age >= 0 {
 		// The broker's clock measured the wait: no two clocks are compared.
-		h.req.Queued = h.delivery.Age + h.started.Sub(h.received)
+		h.req.Queued = h.delivery.Age + h.waited
 		if env.Deadline != 0 {
 			h.deadline = h.received.Add(budget - h.delivery.Age)
 		}

@@ -8,12 +8,13 @@ import (
 // leases keeps every unsettled delivery in the order of its last renewal, so that a heartbeat looks only at those that are
 // due. A linked list through the handlings themselves: it is passed twice by every request.
 type leases struct {
+	base time.Time // renewals count from here
 	mu   sync.Mutex
 	head handling // sentinel: head.next is the one renewed longest ago
 }
 
 func newLeases() *leases {
-	l := &leases{}
+	l := &leases{base: time.Now()}
 	l.head.prev, l.head.next = &l.head, &l.head
 	return l
 }
@@ -21,12 +22,12 @@ func newLeases() *leases {
 func (l *leases) add(now time.Time, hs ...*handling) {
 	l.mu.Lock()
 	for _, h := range hs {
-		l.push(h, now)
+		l.push(h, now.Sub(l.base))
 	}
 	l.mu.Unlock()
 }
 
-func (l *leases) push(h *handling, now time.Time) {
+func (l *leases) push(h *handling, now time.Duration) {
 	h.renewed = now
 	h.prev, h.next = l.head.prev, &l.head
 	h.prev.next, h.next.prev = h, h
@@ -51,10 +52,10 @@ func (l *leases) unlink(h *handling) {
 // the next turn, which comes well before the lease's end.
 func (l *leases) due(before, now time.Time, dst []*handling) []*handling {
 	l.mu.Lock()
-	for h := l.head.next; h != &l.head && h.renewed.Before(before); h = l.head.next {
+	for h := l.head.next; h != &l.head && h.renewed < before.Sub(l.base); h = l.head.next {
 		dst = append(dst, h)
 		l.unlink(h)
-		l.push(h, now)
+		l.push(h, now.Sub(l.base))
 	}
 	l.mu.Unlock()
 	return dst
@@ -64,7 +65,7 @@ func (l *leases) due(before, now time.Time, dst []*handling) []*handling {
 func (l *leases) age(h *handling, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return now.Sub(h.renewed)
+	return now.Sub(l.base) - h.renewed
 }
 
 // each calls f for every unsettled delivery, under the lock.

@@ -65,7 +65,7 @@ func (s *Server) settle(h *handling, verb transport.Verb) {
 		s.dedup.forsake(h)
 	}
 	// After a stop (SIGSTOP, a sleeping machine) the lease may be gone without anybody having noticed: ask first.
-	if h.toLane() && s.caps.Extend && h.started.Sub(h.received)+h.took > s.cfg.Lease && s.leases.age(h, time.Now()) > s.cfg.Lease && !s.stillOurs(h) {
+	if h.toLane() && s.caps.Extend && h.waited+h.took > s.cfg.Lease && s.leases.age(h, time.Now()) > s.cfg.Lease && !s.stillOurs(h) {
 		h.ran = false
 		s.done(h)
 		return
