@@ -1,5 +1,5 @@
 // The benchmark's side of a rival's process: orders come in on standard input and answers go out, a JSON object a line. The first
-// order says which part this is; then come "run", "usage" and "stop", and the end of the input, which also comes when the
+// order says which part this is; then come "run", "usage" (or "collect", which is the same here) and "stop", and the end of the input, which also comes when the
 // parent dies, means stop. Times are in nanoseconds.
 import { createInterface } from 'node:readline'
 import { drive } from './load.js'
@@ -34,7 +34,7 @@ export async function run(start) {
 }
 
 async function obey(part, order) {
-  if (order.Op === 'usage') return { Usage: { CPU: processCPU() } }
+  if (order.Op === 'usage' || order.Op === 'collect') return { Usage: { CPU: processCPU() } }
   if (order.Op === 'run' && part.call) {
     try {
       return { Result: await drive(part.call, order.Load) }

@@ -1,7 +1,8 @@
 """The benchmark's side of a rival's process.
 
 Orders come in on standard input and answers go out, a JSON object a line. The first order says which part this is; then come
-"run", "usage" and "stop", and the end of the input, which also comes when the parent dies, means stop. Times are in nanoseconds.
+"run", "usage" (or "collect", which is the same here) and "stop", and the end of the input, which also comes when the parent
+dies, means stop. Times are in nanoseconds.
 """
 
 import asyncio
@@ -45,7 +46,7 @@ async def serve(start) -> None:
 
 
 async def obey(call, order: dict) -> dict:
-    if order["Op"] == "usage":
+    if order["Op"] in ("usage", "collect"):
         return {"Usage": {"CPU": process_cpu()}}
     if order["Op"] == "run" and call is not None:
         try:

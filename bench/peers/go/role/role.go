@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
+	"runtime/metrics"
 	"syscall"
 	"time"
 )
@@ -44,13 +46,21 @@ type Part struct {
 type Starter func(ctx context.Context, s Spec) (*Part, error)
 
 type order struct {
-	Op   string // "run", "usage" or "stop"; the end of input means stop
+	Op   string // "run", "usage", "collect" (usage after a garbage collection) or "stop"; the end of input means stop
 	Load Load
 }
 
 type usage struct {
-	CPU      time.Duration
-	Counters map[string]int64
+	// CPU is user and system time since the process began, Allocs what it took from the heap, Heap the bytes of live objects as
+	// of the last collection.
+	CPU    time.Duration
+	Allocs allocs
+	Heap   uint64
+}
+
+type allocs struct {
+	Objects uint64 `json:"objects"`
+	Bytes   uint64 `json:"bytes"`
 }
 
 type answer struct {
@@ -117,9 +127,18 @@ func (p *Part) obey(ctx context.Context, o order) answer {
 		}
 		return answer{Result: &r}
 	case o.Op == "usage":
-		return answer{Usage: &usage{CPU: processCPU()}}
+		return answer{Usage: used()}
+	case o.Op == "collect":
+		runtime.GC()
+		return answer{Usage: used()}
 	}
 	return answer{Err: fmt.Sprintf("this role can't %q", o.Op)}
+}
+
+func used() *usage {
+	s := []metrics.Sample{{Name: "/gc/heap/allocs:objects"}, {Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}}
+	metrics.Read(s)
+	return &usage{CPU: processCPU(), Allocs: allocs{s[0].Value.Uint64(), s[1].Value.Uint64()}, Heap: s[2].Value.Uint64()}
 }
 
 // processCPU is this process's user and system time so far.

@@ -30,7 +30,7 @@ func TestOrdersAreAnsweredLineByLine(t *testing.T) {
 		}
 		answers = append(answers, a)
 	}
-	if len(answers) != 4 || answers[0].Addr != "s" || answers[1].Result.OK != 10 || answers[2].Usage.CPU <= 0 || answers[3].Err == "" {
+	if len(answers) != 4 || answers[0].Addr != "s" || answers[1].Result.OK != 10 || answers[2].Usage.CPU <= 0 || answers[2].Usage.Allocs.Objects == 0 || answers[3].Err == "" {
 		t.Errorf("got %+v", answers)
 	}
 	if !closed {
