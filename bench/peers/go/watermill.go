@@ -20,8 +20,9 @@ import (
 // echoCommand is the request and its result; Watermill's marshalers carry JSON, in which bytes are base64.
 type echoCommand struct{ Body []byte }
 
-// bus is one broker's publishers and subscribers. In a worker only the first three are used, in a client all but commands.
+// bus is one broker's publishers and subscribers. A worker uses all but sender and replies, a client all but replier and commands.
 type bus struct {
+	commandTopic string
 	// sender publishes commands (client) and replier replies (worker).
 	sender, replier message.Publisher
 	// commands makes one of the worker's subscribers; consumers is how many there are, since each takes one command at a time.
@@ -75,7 +76,7 @@ func client(open opener) role.Starter {
 			return nil, err
 		}
 		commands, err := cqrs.NewCommandBusWithConfig(b.sender, cqrs.CommandBusConfig{
-			GeneratePublishTopic: func(cqrs.CommandBusGeneratePublishTopicParams) (string, error) { return s.Stream, nil },
+			GeneratePublishTopic: func(cqrs.CommandBusGeneratePublishTopicParams) (string, error) { return b.commandTopic, nil },
 			Marshaler:            cqrs.JSONMarshaler{}, Logger: quiet,
 		})
 		if err != nil {
@@ -103,7 +104,7 @@ func worker(open opener) role.Starter {
 		if err != nil {
 			return nil, err
 		}
-		router, err := b.router(s.Stream)
+		router, err := b.router()
 		if err != nil {
 			return nil, errors.Join(err, b.close())
 		}
@@ -122,7 +123,7 @@ func worker(open opener) role.Starter {
 }
 
 // router has one command processor a consumer, all with the same handler: a processor takes one command's handler once.
-func (b *bus) router(stream string) (*message.Router, error) {
+func (b *bus) router() (*message.Router, error) {
 	router, err := message.NewRouter(message.RouterConfig{}, quiet)
 	if err != nil {
 		return nil, err
@@ -133,7 +134,7 @@ func (b *bus) router(stream string) (*message.Router, error) {
 	}
 	for i := range b.consumers {
 		p, err := cqrs.NewCommandProcessorWithConfig(router, cqrs.CommandProcessorConfig{
-			GenerateSubscribeTopic: func(cqrs.CommandProcessorGenerateSubscribeTopicParams) (string, error) { return stream, nil },
+			GenerateSubscribeTopic: func(cqrs.CommandProcessorGenerateSubscribeTopicParams) (string, error) { return b.commandTopic, nil },
 			SubscriberConstructor: func(cqrs.CommandProcessorSubscriberConstructorParams) (message.Subscriber, error) {
 				return b.commands()
 			},

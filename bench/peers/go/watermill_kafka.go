@@ -37,7 +37,8 @@ func kafkaBus(ctx context.Context, s role.Spec, isWorker bool) (*bus, error) {
 		return nil, err
 	}
 	b := &bus{
-		sender: pub, replier: pub, consumers: 1,
+		commandTopic: s.Stream,
+		sender:       pub, replier: pub, consumers: 1,
 		commands: func() (message.Subscriber, error) {
 			consumer := kafka.DefaultSaramaSubscriberConfig()
 			consumer.Consumer.Offsets.Initial = sarama.OffsetOldest

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 
 	watermillnats "github.com/ThreeDotsLabs/watermill-nats/v2/pkg/nats"
 	"github.com/ThreeDotsLabs/watermill/components/requestreply"
@@ -50,7 +51,9 @@ func natsBus(s role.Spec, js watermillnats.JetStreamConfig) (*bus, error) {
 		return nil, err
 	}
 	return &bus{
-		sender: sender, replier: replier, consumers: 1,
+		// AutoProvision names a stream after its topic, and a stream's name may have no dot.
+		commandTopic: strings.ReplaceAll(s.Stream, ".", "-"),
+		sender:       sender, replier: replier, consumers: 1,
 		commands: func() (message.Subscriber, error) {
 			return watermillnats.NewSubscriberWithNatsConn(nc, watermillnats.SubscriberSubscriptionConfig{
 				Unmarshaler: marshaler, JetStream: js, QueueGroupPrefix: workerGroup, SubscribersCount: natsConsumers,

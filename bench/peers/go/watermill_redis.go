@@ -40,7 +40,8 @@ func redisBus(_ context.Context, s role.Spec, isWorker bool) (*bus, error) {
 		return nil, errors.Join(err, rdb.Close())
 	}
 	b := &bus{
-		sender: pub, replier: pub, consumers: redisConsumers,
+		commandTopic: s.Stream,
+		sender:       pub, replier: pub, consumers: redisConsumers,
 		commands: func() (message.Subscriber, error) {
 			// A subscriber closes its client.
 			return redisstream.NewSubscriber(redisstream.SubscriberConfig{Client: redis.NewClient(opts), ConsumerGroup: workerGroup}, quiet)

@@ -103,7 +103,7 @@ function arrivals(load) {
 function quantiles(latencies) {
   if (latencies.length === 0) return { P50: 0, P90: 0, P99: 0, P999: 0, Max: 0, HDR: '' }
   const sorted = Float64Array.from(latencies).sort()
-  const at = (q) => sorted[Math.max(0, Math.ceil(sorted.length * q) - 1)]
+  const at = (q) => Math.round(sorted[Math.max(0, Math.ceil(sorted.length * q) - 1)])
   const h = hdr.build({ lowestDiscernibleValue: 1, highestTrackableValue: maxLatency, numberOfSignificantValueDigits: digits, bitBucketSize: 64, useWebAssembly: false })
   for (const v of sorted) h.recordValue(Math.min(Math.round(v), maxLatency))
   return { P50: at(0.5), P90: at(0.9), P99: at(0.99), P999: at(0.999), Max: at(1), HDR: hdr.encodeIntoCompressedBase64(h) }
