@@ -115,6 +115,18 @@ conform-matrix: ## Run it on each supported version of Redis, Valkey, NATS and K
 bench-kafka: build redis-server kafka-server ## Measure calls over Kafka beside Redis and kafka-go's Writer (two minutes).
 	$(BIN) bench kafka
 
+.PHONY: bench-peers
+bench-peers: build redis-server kafka-server ## Measure rpc beside gRPC, nginx, Watermill, NATS micro, NestJS, Moleculer and FastStream (8 minutes); ARGS="--rounds 9" and such.
+	scripts/install-peers.sh
+	@mkdir -p $(BENCH_DIR)
+	$(BIN) bench peers --json $(BENCH_DIR)/peers.json --html $(BENCH_DIR)/peers.html $(ARGS)
+
+.PHONY: test-peers
+test-peers: redis-server kafka-server c-compiler ## Install those rivals and see that each answers every call (some minutes).
+	scripts/install-peers.sh
+	cd bench/peers/go && go vet ./... && go test -race ./...
+	go test -tags peers -count=1 -timeout $(TESTTIMEOUT) -run '^TestRivalsAnswerEveryCall$$' ./bench
+
 .PHONY: clean
 clean: ## Remove what was built.
 	rm -rf bin coverage.* *.test

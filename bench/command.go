@@ -36,7 +36,7 @@ reply is checked. Brokers are started for the run; nothing else on the machine i
 	for _, s := range selections {
 		cmd.AddCommand(s.command(w))
 	}
-	cmd.AddCommand(compareCommand(), reportCommand(), roleCommand(w))
+	cmd.AddCommand(peersCommand(w), compareCommand(), reportCommand(), roleCommand(w))
 	return cmd
 }
 
