@@ -51,22 +51,38 @@ type ask struct {
 	also []*ask
 }
 
+// apart appends a and those that ask for the same, which go their own way again.
+func (a *ask) apart(to []*ask) []*ask {
+	to = append(append(to, a), a.also...)
+	a.also = nil
+	return to
+}
+
 func (a *ask) busy(now time.Time) bool { return a.atOnce || now.Sub(a.brought) < busyFor }
 
 // share is what one broker is to be asked for.
-type share struct{ busy, quiet []*ask }
+type share struct{ busy, quiet batchOfAsks }
 
-// put appends a to asks, or to one of them that asks for the same. It reports false if one asks for another part of the same.
-func put(asks *[]*ask, a *ask) bool {
-	for _, x := range *asks {
-		if x.target == a.target {
-			if x.offset == a.offset {
-				x.also = append(x.also, a)
-			}
-			return x.offset == a.offset
+// batchOfAsks is what one fetch asks for.
+type batchOfAsks struct {
+	asks []*ask
+	at   map[target]*ask
+}
+
+// put appends a, or joins it to one that asks for the same. It reports false if one asks for another part of the same.
+func (b *batchOfAsks) put(a *ask) bool {
+	if x := b.at[a.target]; x != nil {
+		if x.offset == a.offset {
+			x.also = append(append(x.also, a), a.also...)
+			a.also = nil
 		}
+		return x.offset == a.offset
 	}
-	*asks = append(*asks, a)
+	if b.at == nil {
+		b.at = map[target]*ask{}
+	}
+	b.at[a.target] = a
+	b.asks = append(b.asks, a)
 	return true
 }
 
@@ -141,7 +157,7 @@ func (f *fetcher) flushLocked() {
 			s = &share{}
 			by[leader] = s
 		}
-		if (a.busy(now) || !put(&s.quiet, a)) && !put(&s.busy, a) {
+		if (a.busy(now) || !s.quiet.put(a)) && !s.busy.put(a) {
 			kept = append(kept, a)
 		}
 	}
@@ -168,20 +184,23 @@ func (f *fetcher) startSome(leader int32, s *share) (kept []*ask) {
 		slot = slotBetween
 	}
 	if !under[slotQuiet] {
-		f.start(leader, slotQuiet, quietWait, s.quiet)
-	} else if len(s.busy) == 0 && slot == slotBusy {
-		f.start(leader, slotBusy, quietWait, s.quiet)
+		f.start(leader, slotQuiet, quietWait, s.quiet.asks)
+	} else if len(s.busy.asks) == 0 && slot == slotBusy {
+		f.start(leader, slotBusy, quietWait, s.quiet.asks)
 	} else { // rather in a short fetch than not at all
-		for _, a := range s.quiet {
-			if !put(&s.busy, a) {
-				kept = append(kept, a)
+		for _, a := range s.quiet.asks {
+			if !s.busy.put(a) {
+				kept = a.apart(kept)
 			}
 		}
 	}
 	if under[slot] {
-		return append(kept, s.busy...)
+		for _, a := range s.busy.asks {
+			kept = a.apart(kept)
+		}
+		return kept
 	}
-	f.start(leader, slot, slotWait[slot], s.busy)
+	f.start(leader, slot, slotWait[slot], s.busy.asks)
 	return kept
 }
 
