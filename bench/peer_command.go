@@ -14,7 +14,7 @@ import (
 
 func peersCommand(w Wiring) *cobra.Command {
 	o := DefaultOptions()
-	o.Wiring, o.Rounds, o.Visit, o.Calls = w, 5, 400*time.Millisecond, 0
+	o.Wiring, o.Rounds, o.Visit, o.Calls = w, 5, 300*time.Millisecond, 0
 	tree := "."
 	cmd := &cobra.Command{
 		Use:   "peers",

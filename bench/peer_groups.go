@@ -20,6 +20,8 @@ const (
 	fair = 64
 	// openLimit is how many calls may be outstanding in an open loop: far more than are while a leg keeps up.
 	openLimit = 1024
+	// openVisits is how many times as long an open loop's visit takes as a closed loop's: at the lowest rate it has some 200 calls.
+	openVisits = 3
 )
 
 // The arrivals a second of each group's open loop: what its slowest rival can serve on two cores with half of them to spare.
@@ -117,7 +119,7 @@ func (g rivalry) suite(ctx context.Context, t *peers.Tree, o Options, self *role
 	if err != nil {
 		return nil, err
 	}
-	s := &suite{group: g.name, brokers: []broker{b}, stop: b.stop, cells: g.cells(), goals: g.goals()}
+	s := &suite{group: g.name, brokers: []broker{b}, stop: b.stop, cells: g.cells(), goals: g.goals(), paced: openVisits}
 	for _, l := range ours {
 		if slices.Contains(g.ours, l.about.Name) {
 			s.legs = append(s.legs, l)

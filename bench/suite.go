@@ -32,6 +32,9 @@ type suite struct {
 	// warmup is the interleaver's. rounds and visit, if set, are the suite's own instead of the options'.
 	warmup, rounds int
 	visit          time.Duration
+	// paced is how many times as long a visit of a cell with a Rate takes: a low rate needs it for the calls that a p99 is made
+	// of. 0 is once.
+	paced int
 	// versions of what the suite uses besides its brokers.
 	versions map[string]string
 	// workload, if set, is that of cells which name it; other names are presets.
@@ -148,7 +151,11 @@ func (s *suite) plans(ctx context.Context, o Options, legs map[string]Leg) (*int
 			l.Rate, l.Arrival = c.Rate, c.Arrival
 		}
 		cells = append(cells, &c)
-		in.plans = append(in.plans, &plan{Cell: &c, leg: leg, load: l, visit: visit})
+		p := &plan{Cell: &c, leg: leg, load: l, visit: visit}
+		if s.paced > 0 && c.Rate > 0 {
+			p.visit *= time.Duration(s.paced)
+		}
+		in.plans = append(in.plans, p)
 	}
 	if len(in.plans) == 0 && len(cells) == 0 {
 		return nil, nil, fmt.Errorf("bench: --legs names none of what %s has: %v", s.group, s.names())
