@@ -66,7 +66,7 @@ var selections = []selection{
 		`Starts a redis-server (appendonly everysec), and the clients, workers and gateways as processes of their own; visits
 all legs in turn, forwards and backwards, for several rounds; and prints the ratios that are goals, with what each leg
 cost. Exits with 1 when a call failed or something stayed on the broker. A goal that isn't met is shown, not an error.`,
-		[]string{LegHTTP, LegRPC, LegHand, LegNaive, LegStreams, LegProxy, LegPooled, LegGateway, LegRoutes}},
+		[]string{LegHTTP, LegRPC, LegHand, LegNaive, LegStreams, LegCore, LegProxy, LegPooled, LegGateway, LegRoutes}},
 	{natsGroup, "rpc on JetStream and on core NATS, beside nc.Request",
 		`Starts a nats-server, and the clients and workers as processes of their own; visits all legs in turn, forwards and
 backwards, for several rounds; and prints the ratios that are goals, with what each leg cost. Exits with 1 when a call

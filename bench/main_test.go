@@ -11,6 +11,7 @@ import (
 	"github.com/streamerson/streamerson/bench/role"
 	"github.com/streamerson/streamerson/transport"
 	"github.com/streamerson/streamerson/transport/kafka"
+	"github.com/streamerson/streamerson/transport/mem"
 	"github.com/streamerson/streamerson/transport/nats"
 	"github.com/streamerson/streamerson/transport/redis"
 )
@@ -18,6 +19,7 @@ import (
 // TestMain makes the test's own program one that can be started in a role.
 func TestMain(m *testing.M) {
 	transport.Default.Register("redis", redis.Open)
+	transport.Default.Register("mem", mem.Open)
 	for _, scheme := range kafka.Schemes {
 		transport.Default.Register(scheme, kafka.Open)
 	}

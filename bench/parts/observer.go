@@ -14,6 +14,8 @@ import (
 const (
 	// sampleOneIn calls' times are kept: their medians are the same, and watching all would cost what is measured.
 	sampleOneIn = 16
+	// fewSamples are taken without leaving out any, so that a short run has medians as well.
+	fewSamples = 64
 	// maxSamples bounds what is kept between two looks.
 	maxSamples = 1 << 14
 )
@@ -22,6 +24,9 @@ const (
 type observer struct {
 	rpc.NopObserver
 	publishes, published, settles, settled atomic.Int64
+
+	// enough is set once fewSamples are there.
+	enough atomic.Bool
 
 	mu      sync.Mutex
 	samples []rpc.Timing
@@ -39,13 +44,14 @@ func (b *observer) Batch(kind string, n int) {
 }
 
 func (b *observer) CallDone(_, _ string, t rpc.Timing, err error) {
-	if err != nil || rand.Uint32()%sampleOneIn != 0 {
+	if err != nil || b.enough.Load() && rand.Uint32()%sampleOneIn != 0 {
 		return
 	}
 	b.mu.Lock()
 	if len(b.samples) < maxSamples {
 		b.samples = append(b.samples, t)
 	}
+	b.enough.Store(len(b.samples) >= fewSamples)
 	b.mu.Unlock()
 }
 
@@ -79,5 +85,6 @@ func (b *observer) split() (*result.Split, time.Duration) {
 	}
 	total := median(func(t rpc.Timing) time.Duration { return t.Total })
 	b.samples = b.samples[:0]
+	b.enough.Store(false)
 	return s, total
 }

@@ -59,6 +59,7 @@ func Starters(w Wiring) map[string]role.Starter {
 		"hand-worker":       StartHandWorker,
 		"naive-client":      startNaiveClient,
 		"naive-worker":      startNaiveWorker,
+		"core":              startCore,
 		"rpc-client":        startRPCClient,
 		"rpc-worker":        startRPCWorker,
 		"nats-server":       startNATSServer,
