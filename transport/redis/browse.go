@@ -47,7 +47,7 @@ func (d *Driver) Browse(ctx context.Context, stream, after string, limit int) ([
 			return nil, fail("browse", stream, err)
 		}
 		if ok {
-			ds = append(ds, transport.Delivery{Stream: stream, ID: e.id, Body: e.body, Attempt: 1, Age: d.age(e.id)})
+			ds = append(ds, transport.Delivery{Stream: stream, ID: string(e.id), Body: e.body, Attempt: 1, Age: d.age(string(e.id))})
 		}
 	}
 	return ds, nil

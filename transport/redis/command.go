@@ -19,9 +19,9 @@ type bodyArg []byte
 func (b *bodyArg) MarshalBinary() ([]byte, error) { return *b, nil }
 
 // xadd is a reusable XADD: its arguments point into the struct. The reply, an id, is read into buf: nobody needs it.
-// NOMKSTREAM: only Ensure and Tail create anything.
+// NOMKSTREAM: only Ensure and Tail create anything. The direct path writes it from the fields, go-redis from the arguments.
 type xadd struct {
-	cmd  *goredis.ZeroCopyStringCmd
+	*goredis.ZeroCopyStringCmd
 	key  string
 	max  int64
 	body bodyArg
@@ -30,14 +30,14 @@ type xadd struct {
 
 var streamAdds = sync.Pool{New: func() any {
 	x := &xadd{}
-	x.cmd = goredis.NewZeroCopyStringCmd(context.Background(), x.buf[:], "xadd", &x.key, "nomkstream", "*", bodyField, &x.body)
+	x.ZeroCopyStringCmd = goredis.NewZeroCopyStringCmd(context.Background(), x.buf[:], "xadd", &x.key, "nomkstream", "*", bodyField, &x.body)
 	return x
 }}
 
 // laneAdds cap the lane exactly: below the cap that costs nothing.
 var laneAdds = sync.Pool{New: func() any {
 	x := &xadd{max: 1}
-	x.cmd = goredis.NewZeroCopyStringCmd(context.Background(), x.buf[:], "xadd", &x.key, "nomkstream", "maxlen", &x.max, "*", bodyField, &x.body)
+	x.ZeroCopyStringCmd = goredis.NewZeroCopyStringCmd(context.Background(), x.buf[:], "xadd", &x.key, "nomkstream", "maxlen", &x.max, "*", bodyField, &x.body)
 	return x
 }}
 
@@ -54,13 +54,13 @@ func newLaneAdd(key string, maxLen int64, body []byte) *xadd {
 }
 
 func (x *xadd) reset() *xadd {
-	x.cmd.SetErr(nil)
-	x.cmd.SetVal(0)
+	x.SetErr(nil)
+	x.SetVal(0)
 	return x
 }
 
 // stored reports that a reply with an id was read, even if the client marked the command as failed with its pipeline.
-func (x *xadd) stored() bool { return x.cmd.Val() > 0 }
+func (x *xadd) stored() bool { return x.Val() > 0 }
 
 // free gives x back for reuse. Not in a Cluster: there the client remembers the slot of a command's first key.
 func (x *xadd) free() {

@@ -51,12 +51,12 @@ func TestDirectCommandsAndReplies(t *testing.T) {
 		"*4\r\n$4\r\nxack\r\n$15\r\nstreamerson:{s}\r\n$1\r\ng\r\n$3\r\n1-1\r\n"
 	for _, step := range []int{1, 3, 1 << 20} {
 		add, lane, ack := newStreamAdd(key, []byte("hello")), newLaneAdd("lane", 12, []byte(big)), xack(key, "g", []string{"1-1"})
-		done, err := talk(t, want, "$15\r\n1700000000000-0\r\n$-1\r\n:1\r\n", step, add.cmd, lane.cmd, ack)
+		done, err := talk(t, want, "$15\r\n1700000000000-0\r\n$-1\r\n:1\r\n", step, add, lane, ack)
 		if !done || err != nil {
 			t.Fatalf("step %d: %v %v", step, done, err)
 		}
-		if !add.stored() || lane.stored() || !errors.Is(lane.cmd.Err(), goredis.Nil) || ack.Val() != 1 {
-			t.Errorf("step %d: %v %v %v", step, add.stored(), lane.cmd.Err(), ack.Val())
+		if !add.stored() || lane.stored() || !errors.Is(lane.Err(), goredis.Nil) || ack.Val() != 1 {
+			t.Errorf("step %d: %v %v %v", step, add.stored(), lane.Err(), ack.Val())
 		}
 	}
 }
@@ -83,19 +83,19 @@ func TestDirectKeepsWhatWasAnsweredBeforeTheConnectionBroke(t *testing.T) {
 	for name, rest := range map[string]string{"cut": "$15\r\n17", "nonsense": "hello\r\n", "an empty line": "\r\n"} {
 		first, refused, lost := newStreamAdd("k", nil), newStreamAdd("k", nil), newStreamAdd("k", nil)
 		one := "*6\r\n$4\r\nxadd\r\n$1\r\nk\r\n$10\r\nnomkstream\r\n$1\r\n*\r\n$1\r\nb\r\n$0\r\n\r\n"
-		done, err := talk(t, one+one+one, "$3\r\n1-1\r\n-OOM command not allowed\r\n"+rest, 4, first.cmd, refused.cmd, lost.cmd)
+		done, err := talk(t, one+one+one, "$3\r\n1-1\r\n-OOM command not allowed\r\n"+rest, 4, first, refused, lost)
 		if !done || err == nil {
 			t.Fatalf("%s: %v %v", name, done, err)
 		}
-		if !first.stored() || !isServerError(refused.cmd.Err()) || lost.cmd.Err() == nil || lost.stored() || isServerError(lost.cmd.Err()) {
-			t.Errorf("%s: %v, %v, %v", name, first.cmd.Err(), refused.cmd.Err(), lost.cmd.Err())
+		if !first.stored() || !isServerError(refused.Err()) || lost.Err() == nil || lost.stored() || isServerError(lost.Err()) {
+			t.Errorf("%s: %v, %v, %v", name, first.Err(), refused.Err(), lost.Err())
 		}
 	}
 }
 
 func TestDirectRefusesBytesNobodyAskedFor(t *testing.T) {
 	add := newStreamAdd("k", nil)
-	if _, err := talk(t, "*6\r\n$4\r\nxadd\r\n$1\r\nk\r\n$10\r\nnomkstream\r\n$1\r\n*\r\n$1\r\nb\r\n$0\r\n\r\n", "$3\r\n1-1\r\n:1\r\n", 64, add.cmd); err == nil {
+	if _, err := talk(t, "*6\r\n$4\r\nxadd\r\n$1\r\nk\r\n$10\r\nnomkstream\r\n$1\r\n*\r\n$1\r\nb\r\n$0\r\n\r\n", "$3\r\n1-1\r\n:1\r\n", 64, add); err == nil {
 		t.Error("a second reply to one command was accepted")
 	}
 }

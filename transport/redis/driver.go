@@ -82,9 +82,13 @@ var epoch = time.Now()
 func mono() int64 { return int64(time.Since(epoch)) }
 
 // age is how long ago an id was made, by the broker's clock.
-func (d *Driver) age(id string) time.Duration {
-	now := mono() + d.offset.Load()
-	return max(0, time.Duration(now-idTime(id)*int64(time.Millisecond)))
+func (d *Driver) age(id string) time.Duration { return ageAt(d.brokerNow(), id) }
+
+// brokerNow is the broker's time in Unix nanoseconds, as far as we know.
+func (d *Driver) brokerNow() int64 { return mono() + d.offset.Load() }
+
+func ageAt(brokerNow int64, id string) time.Duration {
+	return max(0, time.Duration(brokerNow-idTime(id)*int64(time.Millisecond)))
 }
 
 // syncClock measures the offset; the middle of the round trip is when the broker looked at its clock.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -30,6 +31,8 @@ type batch struct {
 	op   string
 	adds []pending
 	cmds []goredis.Cmder
+	// stranger is a stream that somebody else ensured, the last one: a caller's messages mostly go to one.
+	stranger, strangerKey string
 	// replies is Settle's: the outcome of each settlement's reply.
 	replies []transport.Result
 }
@@ -76,11 +79,15 @@ func (b *batch) add(ctx context.Context, m *transport.Message, r *transport.Resu
 	}
 	st := b.d.stream(m.Stream)
 	if st == nil {
-		if err := transport.CheckName(m.Stream); err != nil {
-			*r = rejected(failMsg(transport.CodeInvalid, b.op, m.Stream, nameMsg(err)))
-			return
+		if m.Stream != b.stranger || b.strangerKey == "" {
+			if err := transport.CheckName(m.Stream); err != nil {
+				*r = rejected(failMsg(transport.CodeInvalid, b.op, m.Stream, nameMsg(err)))
+				return
+			}
+			b.stranger = strings.Clone(m.Stream) // it may be a piece of something large
+			b.strangerKey = streamKey(b.stranger)
 		}
-		b.adds = append(b.adds, pending{add: newStreamAdd(streamKey(m.Stream), m.Body), msg: m, result: r})
+		b.adds = append(b.adds, pending{add: newStreamAdd(b.strangerKey, m.Body), msg: m, result: r})
 		return
 	}
 	if b.d.full(ctx, st) {
@@ -135,7 +142,7 @@ func (b *batch) sendPart(ctx context.Context, part []pending, size int) error {
 	// A fresh slice when the last one was abandoned to the commander.
 	b.cmds = b.cmds[:0]
 	for i := range part {
-		b.cmds = append(b.cmds, part[i].add.cmd)
+		b.cmds = append(b.cmds, part[i].add)
 	}
 	abandoned, err := b.d.cmd.do(ctx, b.cmds, size)
 	missing := false
@@ -168,7 +175,7 @@ func (b *batch) outcome(p *pending, err error) transport.Result {
 		return transport.Result{Outcome: transport.OutcomeAccepted}
 	}
 	if err == nil {
-		e := x.cmd.Err()
+		e := x.Err()
 		if errors.Is(e, goredis.Nil) {
 			what := "the stream does not exist; it is created by Ensure"
 			if p.msg.Lane {
@@ -202,7 +209,7 @@ func (b *batch) restore(ctx context.Context, part []pending) {
 	cmds := make([]goredis.Cmder, len(again))
 	size := 0
 	for i := range again {
-		cmds[i] = again[i].add.reset().cmd
+		cmds[i] = again[i].add.reset()
 		size += len(again[i].msg.Body) + entryOverhead
 	}
 	abandoned, err := b.d.cmd.do(ctx, cmds, size)

@@ -200,13 +200,30 @@ func (c *consumer) deliver(ctx context.Context, count int) []transport.Delivery 
 	}
 	ds := make([]transport.Delivery, len(kept))
 	toks := make([]token, len(kept))
+	ids, now := idStrings(kept), c.d.brokerNow()
 	for i, e := range kept {
 		cs := c.wants[e.stream].cs
 		toks[i].cs, toks[i].bytes = cs, len(e.body)
 		toks[i].leased.Store(c.readAt)
-		ds[i] = c.d.newDelivery(cs.st, e.id, e.body, 1, &toks[i])
+		id := ids[:len(e.id)]
+		ids = ids[len(id):]
+		ds[i] = newDelivery(cs.st, id, e.body, 1, &toks[i], now)
 	}
 	return ds
+}
+
+// idStrings is all ids in one string, which their own are cut from: one allocation for a batch.
+func idStrings(entries []entry) string {
+	n := 0
+	for _, e := range entries {
+		n += len(e.id)
+	}
+	var b strings.Builder
+	b.Grow(n)
+	for _, e := range entries {
+		b.Write(e.id)
+	}
+	return b.String()
 }
 
 // giveBack makes surplus entries claimable at once, for anyone, as if they had not been delivered. The streams with the
@@ -221,7 +238,7 @@ func (c *consumer) giveBack(ctx context.Context, surplus []entry) {
 		cs := c.wants[surplus[0].stream].cs
 		args := []any{"xclaim", cs.st.key, c.group, c.name, 0}
 		for _, e := range surplus[:n] {
-			args = append(args, e.id)
+			args = append(args, string(e.id))
 		}
 		args = append(args, "idle", c.lease.Milliseconds(), "retrycount", 0, "justid")
 		cmds = append(cmds, goredis.NewCmd(context.Background(), args...))
@@ -307,6 +324,7 @@ func (c *consumer) restore(ctx context.Context) error {
 // rows reads what claimScript and pollScript answer.
 func (c *consumer) rows(v any, wants []want) (ds []transport.Delivery, redelivered, deleted []int64, err error) {
 	rows, _ := v.([]any)
+	now := c.d.brokerNow()
 	redelivered, deleted = make([]int64, len(wants)), make([]int64, len(wants))
 	for i, r := range rows {
 		row, ok := r.([]any)
@@ -328,7 +346,7 @@ func (c *consumer) rows(v any, wants []want) (ds []transport.Delivery, redeliver
 			body, _ := f[1].(string)
 			tok := &token{cs: cs, bytes: len(body)}
 			tok.leased.Store(c.readAt)
-			ds = append(ds, c.d.newDelivery(cs.st, id, []byte(body), int(max(1, asInt(f[2]))), tok))
+			ds = append(ds, newDelivery(cs.st, id, []byte(body), int(max(1, asInt(f[2]))), tok, now))
 			redelivered[i]++
 		}
 	}

@@ -1,16 +1,17 @@
 package redis
 
 import (
+	"bytes"
 	"errors"
 	"strconv"
 
 	"github.com/streamerson/streamerson/transport"
 )
 
-// entry is one message of a read's reply. body points into the reply.
+// entry is one message of a read's reply. id and body point into the reply.
 type entry struct {
 	stream int // index into the keys that were asked for
-	id     string
+	id     []byte
 	body   []byte
 }
 
@@ -24,54 +25,72 @@ func (e replyError) Error() string { return string(e) }
 // RedisError makes it a goredis.Error, like the client's own.
 func (replyError) RedisError() {}
 
-// parser walks a RESP2 reply in place: no maps, no copies, one string per id.
+// parser walks a RESP2 reply in place: no maps, no copies.
 type parser struct {
 	b   []byte
 	pos int
 }
 
-// line returns the next line without its CRLF.
-func (p *parser) line() ([]byte, error) {
-	for i := p.pos; i+1 < len(p.b); i++ {
-		if p.b[i] == '\r' && p.b[i+1] == '\n' {
-			l := p.b[p.pos:i]
-			p.pos = i + 2
-			if len(l) == 0 {
-				return nil, errReply
-			}
-			return l, nil
+// header reads the line that begins b: its kind, its number (−1 for nil; 0 for a text) and its length with the CRLF, which is
+// 0 while the line is not whole.
+func header(b []byte) (kind byte, n, size int, err error) {
+	if len(b) < 3 {
+		if len(b) == 2 && b[0] == '\r' && b[1] == '\n' {
+			err = errReply
 		}
+		return 0, 0, 0, err
 	}
-	return nil, errReply
+	switch kind = b[0]; kind {
+	case '*', '$', ':':
+	case '+', '-':
+		if i := bytes.Index(b, crlf); i > 0 {
+			return kind, 0, i + 2, nil
+		}
+		return kind, 0, 0, nil
+	default:
+		return 0, 0, 0, errReply
+	}
+	i, neg := 1, b[1] == '-'
+	if neg {
+		i = 2
+	}
+	first := i
+	for ; i < len(b) && isDigit(b[i]); i++ {
+		n = n*10 + int(b[i]-'0')
+	}
+	switch {
+	case i-first > maxDigits || i < len(b) && (i == first || b[i] != '\r') || i+1 < len(b) && b[i+1] != '\n':
+		return 0, 0, 0, errReply
+	case i+1 >= len(b):
+		return kind, 0, 0, nil
+	case neg:
+		n = -1
+	}
+	return kind, n, i + 2, nil
 }
 
-// header reads a line of the given type and returns its number, −1 for nil.
+// maxDigits keeps a number from overflowing.
+const maxDigits = 18
+
+var crlf = []byte("\r\n")
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// header reads a line of the given kind and returns its number, −1 for nil.
 func (p *parser) header(kind byte) (int, error) {
-	l, err := p.line()
-	if err != nil {
-		return 0, err
-	}
-	if l[0] == '-' {
-		return 0, replyError(l[1:])
-	}
-	if l[0] != kind && !(len(l) == 3 && l[1] == '-') {
+	k, n, size, err := header(p.b[p.pos:])
+	if err != nil || size == 0 {
 		return 0, errReply
 	}
-	n, neg := 0, false
-	for i, c := range l[1:] {
-		switch {
-		case i == 0 && c == '-':
-			neg = true
-		case c >= '0' && c <= '9':
-			n = n*10 + int(c-'0')
-		default:
-			return 0, errReply
-		}
+	l := p.b[p.pos : p.pos+size-2]
+	p.pos += size
+	switch {
+	case k == kind || k != '+' && n < 0: // RESP2 has a nil of each kind
+		return n, nil
+	case k == '-':
+		return 0, replyError(l[1:])
 	}
-	if neg {
-		return -1, nil
-	}
-	return n, nil
+	return 0, errReply
 }
 
 // bulk returns a bulk string, nil for a nil one; its capacity ends with it, so that an append can't touch what follows.
@@ -138,7 +157,7 @@ func (p *parser) entry() (e entry, ok bool, err error) {
 	if err != nil {
 		return e, false, err
 	}
-	e.id = string(id)
+	e.id = id
 	n, err := p.header('*')
 	if err != nil {
 		return e, false, err
@@ -187,7 +206,7 @@ func nextID(id string) string {
 	return id
 }
 
-// newDelivery builds what Receive returns.
-func (d *Driver) newDelivery(st *streamState, id string, body []byte, attempt int, tok *token) transport.Delivery {
-	return transport.Delivery{Stream: st.name, ID: id, Body: body, Attempt: attempt, Age: d.age(id), Token: tok}
+// newDelivery builds what Receive returns; now is the broker's time.
+func newDelivery(st *streamState, id string, body []byte, attempt int, tok *token, now int64) transport.Delivery {
+	return transport.Delivery{Stream: st.name, ID: id, Body: body, Attempt: attempt, Age: ageAt(now, id), Token: tok}
 }

@@ -321,7 +321,7 @@ func (ts *tails) dispatch(lanes []*lane, ids []string) {
 		rest = rest[n:]
 		l := lanes[part[0].stream]
 		if l.last == ids[part[0].stream] {
-			l.last = part[n-1].id
+			l.last = string(part[n-1].id)
 		}
 		for i, t := range l.tailers {
 			bodies := make([][]byte, 0, n)
@@ -331,7 +331,7 @@ func (ts *tails) dispatch(lanes []*lane, ids []string) {
 					l.size += len(e.body)
 					ts.avg += (len(e.body) - ts.avg) / 8
 				}
-				if !idAfter(e.id, t.start) {
+				if l.shared && !idAfter(string(e.id), t.start) { // a private lane's only reader attached before it was read
 					continue
 				}
 				if i > 0 {
