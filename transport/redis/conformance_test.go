@@ -50,6 +50,21 @@ func TestConformance(t *testing.T) {
 	conformance.Run(t, h)
 }
 
+// What a driver owes has to hold as well when nothing goes by the direct path.
+func TestConformanceOfTheDriverByGoRedis(t *testing.T) {
+	u, err := url.Parse(shared.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("codec", "go-redis")
+	u.RawQuery = q.Encode()
+	conformance.Run(t, conformance.Harness{
+		Open: func(ctx context.Context) (transport.Driver, error) { return openURL(ctx, u.String()) },
+		URL:  u.String(), Addr: shared.Addr, Areas: []conformance.Area{conformance.AreaDriver},
+	})
+}
+
 // smallDisk starts a Redis whose append-only file is on a disk of its own.
 func smallDisk(ctx context.Context, size int64) (*conformance.Disk, error) {
 	disk, err := brokers.NewDisk(size)
