@@ -40,13 +40,17 @@ type consumer struct {
 	wants     []want
 	active    []transport.Credit // what wants are made of
 	ledger    transport.Ledger
-	args      []any
-	entries   []entry
-	busy      bool // several streams may have messages: read exact counts first
-	restored  time.Time
-	failedAt  time.Time
-	reading   atomic.Int64 // odd while a read blocks, and different for each: a wake-up hits the one it is meant for
-	nextClaim atomic.Int64 // by mono
+	nextSweep int64 // by mono
+	// Parts of wants and active.
+	hotWants, part, more              []want
+	hotActive, partActive, moreActive []transport.Credit
+	args                              []any
+	entries                           []entry
+	busy                              bool // several streams may have messages: read exact counts first
+	restored                          time.Time
+	failedAt                          time.Time
+	reading                           atomic.Int64 // odd while a read blocks, and different for each: a wake-up hits the one it is meant for
+	nextClaim                         atomic.Int64 // by mono
 	// readAt is when the last read was sent, by mono. Leases count from there: a process that is stopped between a delivery
 	// and its arrival here must not believe in a fresh lease.
 	readAt int64
@@ -61,6 +65,9 @@ type consumerStream struct {
 	c      *consumer
 	st     *streamState
 	cursor string
+	served bool // it is in consumer.served
+	// busyUntil, by mono: it brought much lately. See many.go.
+	busyUntil int64
 }
 
 // token is a Delivery's Token.
@@ -124,7 +131,7 @@ func (c *consumer) claimSoon() { c.nextClaim.Store(0) }
 func (c *consumer) take(limit int, credits []transport.Credit) error {
 	c.wants, c.active = c.wants[:0], c.active[:0]
 	changed := len(credits) != len(c.servedNow())
-	for i, cr := range credits {
+	for _, cr := range credits {
 		cs := c.byName[cr.Stream]
 		if cs == nil {
 			st := c.d.stream(cr.Stream)
@@ -139,9 +146,7 @@ func (c *consumer) take(limit int, credits []transport.Credit) error {
 			cs = &consumerStream{c: c, st: st, cursor: "-"}
 			c.byName[st.name] = cs
 		}
-		if !changed && c.served[i] != cs {
-			changed = true
-		}
+		changed = changed || !cs.served // in another order they are the same
 		if cr.Max > 0 {
 			c.wants = append(c.wants, want{cs, min(cr.Max, limit), min(cr.Own, cr.Max)})
 			c.active = append(c.active, cr)
@@ -162,12 +167,16 @@ func (c *consumer) servedNow() []*consumerStream {
 // serve tells the housekeeper, at once, for what streams this consumer lives.
 func (c *consumer) serve(credits []transport.Credit) {
 	next := make([]*consumerStream, len(credits))
-	for i, cr := range credits {
-		next[i] = c.byName[cr.Stream]
-	}
 	c.mu.Lock()
 	for _, cs := range c.served {
-		if !slices.Contains(next, cs) {
+		cs.served = false
+	}
+	for i, cr := range credits {
+		next[i] = c.byName[cr.Stream]
+		next[i].served = true
+	}
+	for _, cs := range c.served {
+		if !cs.served {
 			c.left = append(c.left, cs)
 		}
 	}

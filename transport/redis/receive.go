@@ -104,6 +104,14 @@ func (c *consumer) once(ctx context.Context, limit int) ([]transport.Delivery, e
 			return ds, err
 		}
 	}
+	if len(c.wants) > manyStreams && c.d.set.mode != cluster {
+		return c.onceOfMany(ctx, limit)
+	}
+	return c.onceOfFew(ctx, limit, c.d.blockTime())
+}
+
+// onceOfFew makes one turn of the plan for streams that one read may well cover; it waits for atMost.
+func (c *consumer) onceOfFew(ctx context.Context, limit int, atMost time.Duration) ([]transport.Delivery, error) {
 	if c.busy && len(c.wants) > 1 {
 		ds, err := c.poll(ctx, limit)
 		c.busy = len(ds) > 0
@@ -111,11 +119,11 @@ func (c *consumer) once(ctx context.Context, limit int) ([]transport.Delivery, e
 			return ds, err
 		}
 	}
-	return c.block(ctx, limit)
+	return c.block(ctx, limit, atMost)
 }
 
-// block waits in the broker.
-func (c *consumer) block(ctx context.Context, limit int) ([]transport.Delivery, error) {
+// block waits in the broker, for atMost and until it is time to claim.
+func (c *consumer) block(ctx context.Context, limit int, atMost time.Duration) ([]transport.Delivery, error) {
 	if c.d.set.mode == cluster && len(c.wants) > 1 {
 		return c.blockCluster(ctx, limit)
 	}
@@ -123,8 +131,21 @@ func (c *consumer) block(ctx context.Context, limit int) ([]transport.Delivery, 
 	count, _ := c.ledger.Uniform()
 	count = max(1, count)
 	wait := time.Duration(c.nextClaim.Load() - mono())
-	wait = min(max(wait, time.Millisecond), c.d.blockTime())
-	c.args = append(c.args[:0], "xreadgroup", "group", c.group, c.name, "count", count, "block", wait.Milliseconds(), "streams")
+	return c.read(ctx, limit, count, max(min(wait, atMost), time.Millisecond))
+}
+
+// noWait makes read return at once.
+const noWait = time.Duration(-1)
+
+// read reads the wants with one command, count of each, and waits for them.
+func (c *consumer) read(ctx context.Context, limit, count int, wait time.Duration) ([]transport.Delivery, error) {
+	c.ledger.Reset(limit, c.active)
+	c.args = append(c.args[:0], "xreadgroup", "group", c.group, c.name, "count", count)
+	if wait != noWait {
+		c.args = append(c.args, "block", wait.Milliseconds())
+	}
+	c.args = append(c.args, "streams")
+	first := len(c.args)
 	clear(c.byKey)
 	for i, w := range c.wants {
 		c.args = append(c.args, &w.cs.st.key)
@@ -134,7 +155,7 @@ func (c *consumer) block(ctx context.Context, limit int) ([]transport.Delivery, 
 		c.args = append(c.args, ">")
 	}
 	cmd := goredis.NewRawCmd(context.Background(), c.args...)
-	cmd.SetFirstKeyPos(9)
+	cmd.SetFirstKeyPos(int8(first)) //nolint:gosec // at most 9
 	seq := c.reading.Add(1)
 	if c.closed.Load() { // Close found no read to wake
 		c.reading.Add(1)
@@ -201,8 +222,15 @@ func (c *consumer) deliver(ctx context.Context, count int) []transport.Delivery 
 	ds := make([]transport.Delivery, len(kept))
 	toks := make([]token, len(kept))
 	ids, now := idStrings(kept), c.d.brokerNow()
+	run := 0
 	for i, e := range kept {
 		cs := c.wants[e.stream].cs
+		if i > 0 && e.stream != kept[i-1].stream {
+			run = 0
+		}
+		if run++; run == burst {
+			cs.busyUntil = c.readAt + int64(busyFor)
+		}
 		toks[i].cs, toks[i].bytes = cs, len(e.body)
 		toks[i].leased.Store(c.readAt)
 		id := ids[:len(e.id)]
@@ -348,6 +376,9 @@ func (c *consumer) rows(v any, wants []want) (ds []transport.Delivery, redeliver
 			tok.leased.Store(c.readAt)
 			ds = append(ds, newDelivery(cs.st, id, []byte(body), int(max(1, asInt(f[2]))), tok, now))
 			redelivered[i]++
+		}
+		if redelivered[i] >= burst {
+			cs.busyUntil = c.readAt + int64(busyFor)
 		}
 	}
 	return slices.Clip(ds), redelivered, deleted, err
