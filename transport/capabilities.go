@@ -39,7 +39,8 @@ type Capabilities struct {
 	// Silence is the longest that Publish and Settle take when the broker does not answer at all; 0 means that the driver
 	// doesn't know, and then no caller's own goroutine may be used for them.
 	Silence time.Duration
-	// Connections is the most connections one process holds, for any number of streams; 0 means it grows with them.
+	// Connections is the most connections that a driver with one consumer holds, for any number of streams and lanes; 0 means
+	// it grows with them. A driver may hold one more for each further Join, and says so in its package's comment.
 	Connections int
 }
 

@@ -14,9 +14,10 @@
 //
 // # Connections
 //
-// Three for a process, however many streams it serves: one for all that doesn't block, one for the blocked read of the
-// consumer, one for the blocked read of all lanes. The second is opened by the first Receive, and each further Join opens
-// one more; the third by the first Receive of a tailer. None is shared: a blocking read never holds up a publish. With Sentinel the client
+// Three for a driver with one consumer, however many streams it serves: one for all that doesn't block, one for the blocked
+// read of the consumer, one for the blocked read of all lanes. The second is opened by the first Receive, the third by the
+// first Receive of a tailer. Each further Join opens one more: XREADGROUP reads for one group and consumer, and a connection
+// blocks in one command at a time. An rpc.Client joins nothing and an rpc.Server once. None is shared: a blocking read never holds up a publish. With Sentinel the client
 // library adds its own to the sentinels. In a Cluster there is one for each node in place of each of the three, and several
 // streams or lanes are polled (each ≤ 20 ms), for one blocking read can't cover streams in several slots.
 //

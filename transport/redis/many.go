@@ -80,6 +80,9 @@ func (c *consumer) sweep(ctx context.Context, limit int) ([]transport.Delivery, 
 		free := max(pool, 0)
 		for ; next < len(wants) && len(c.part) < min(limit-len(all), scriptKeys); next++ {
 			if wants[next].own == 0 {
+				if free == 0 && pool > 0 {
+					break // its turn comes with the next read
+				}
 				if free == 0 {
 					continue
 				}

@@ -25,7 +25,7 @@ func several(t *testing.T, d *Driver, n int) []string {
 }
 
 func TestManyStreamsAreReadWithinTheCredits(t *testing.T) {
-	d, _ := open(t)
+	d, ev := open(t)
 	streams := several(t, d, 3*manyStreams)
 	c := join(t, d, time.Minute)
 	const each = 5
@@ -66,6 +66,9 @@ func TestManyStreamsAreReadWithinTheCredits(t *testing.T) {
 			}
 			ok(t, settle(t, c, transport.Ack, ds...))
 		}
+	}
+	if n := ev.count(transport.EventSurplus); n > 0 {
+		t.Errorf("%d deliveries were beyond the credits and had to be given back", n)
 	}
 }
 

@@ -31,6 +31,7 @@ const (
 // Receive reads by this plan: what is free for the taking first (every quarter of a lease). While several streams have
 // messages, a script reads exact counts in the order of the credits. Once that finds nothing, one blocked XREADGROUP waits on
 // all streams with credit; its COUNT, which Redis counts for each stream, is the share of max that each may have, at least 1.
+// For more than 64 streams with credit many.go has another.
 func (c *consumer) Receive(ctx context.Context, limit int, credits []transport.Credit) ([]transport.Delivery, error) {
 	c.inRead.Lock()
 	defer c.inRead.Unlock()
