@@ -88,7 +88,7 @@ var tracked = sync.OnceValues(func() ([]string, error) {
 		}
 		rel, _ := filepath.Rel(root, path)
 		switch {
-		case d.IsDir() && (rel == ".git" || rel == "bin" || rel == ".cache"):
+		case d.IsDir() && (rel == ".git" || rel == "bin" || rel == ".cache" || d.Name() == "node_modules"):
 			return filepath.SkipDir
 		case !d.IsDir():
 			files = append(files, filepath.ToSlash(rel))
