@@ -131,6 +131,21 @@ func (v *values) add(key, value string) {
 	v.header[key] = v.array[n-1 : n : n]
 }
 
+// addOnce adds a value unless the key has one.
+func (v *values) addOnce(key, value string) {
+	if v.header[key] == nil {
+		v.add(key, value)
+	}
+}
+
+// replace makes value the key's only one, unless it is "".
+func (v *values) replace(key, value string) {
+	if value != "" {
+		v.header[key] = nil
+		v.add(key, value)
+	}
+}
+
 var newlines = strings.NewReplacer("\n", " ", "\r", " ")
 
 // appendFields appends h to dst as net/http would write it: invalid names are left out, line breaks become blanks. What
