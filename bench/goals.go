@@ -38,6 +38,11 @@ func (g Goal) judge(r *result.Run, group string) result.Goal {
 		out.Den = group + "/" + g.Den
 	}
 	num, den := r.Cell(out.Num), r.Cell(out.Den)
+	for _, c := range []*result.Cell{num, den} {
+		if c != nil && c.Failed != "" {
+			out.Note = c.Failed
+		}
+	}
 	if num == nil || len(num.Rounds) == 0 || g.Den != "" && (den == nil || len(den.Rounds) == 0) {
 		return out
 	}

@@ -22,6 +22,7 @@ func TestGoalsAreJudgedByTheMedianOfTheRounds(t *testing.T) {
 		Legs:  []result.Leg{{Name: "a", Class: result.ClassProcess}, {Name: "b", Class: result.ClassNone}, {Name: "c", Class: result.ClassNone}},
 		Cells: []result.Cell{cell("a", 30, 20, 50), cell("b", 10, 10, 10), cell("c")},
 	}
+	r.Cells[2].Failed = "not installed"
 	for _, tc := range []struct {
 		goal    Goal
 		median  float64
@@ -41,6 +42,9 @@ func TestGoalsAreJudgedByTheMedianOfTheRounds(t *testing.T) {
 		g := tc.goal.judge(r, "g")
 		if g.Ratio.Median != tc.median || g.Verdict != tc.verdict {
 			t.Errorf("%s: got %+v", tc.goal.Title, g)
+		}
+		if (g.Note == "not installed") != (tc.goal.Den == "c@1") {
+			t.Errorf("%s: note %q", tc.goal.Title, g.Note)
 		}
 		if want := map[string]string{"a@1b@1": "process ÷ none", "b@1a@1": "none ÷ process"}[tc.goal.Num+tc.goal.Den]; g.Classes != want {
 			t.Errorf("%s: classes %q, want %q", tc.goal.Title, g.Classes, want)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/streamerson/streamerson/bench/load"
+	"github.com/streamerson/streamerson/bench/peers"
 	"github.com/streamerson/streamerson/bench/result"
 	"github.com/streamerson/streamerson/bench/role"
 )
@@ -46,6 +47,10 @@ func redisLegs(s *role.Program, b broker, gateways bool) []*processLeg {
 		about: result.Leg{Name: LegCore, Title: "rpc in one process, without a broker", Class: result.ClassMemory, Durability: "ends with the process"}, self: s,
 		steps: []step{{part: result.PartClient, role: "core"}},
 	})
+	// Debian's package nginx, or make bench-peers, installs it; without it the leg is shown as failed.
+	legs = append(legs, &processLeg{about: peers.NginxLeg(), self: s, steps: []step{
+		{part: result.PartWorker, role: "http-server"}, {part: result.PartGateway, server: peers.Nginx}, {part: result.PartClient, role: "http-load"},
+	}})
 	if !gateways {
 		return legs
 	}
@@ -68,7 +73,7 @@ func httpLeg(s *role.Program) *processLeg {
 var redisCells = []result.Cell{
 	{Leg: LegHTTP, InFlight: busy}, {Leg: LegRPC, InFlight: busy}, {Leg: LegHand, InFlight: busy}, {Leg: LegNaive, InFlight: busy},
 	{Leg: LegStreams, InFlight: busy, Streams: manyStreams}, {Leg: LegCore, InFlight: busy},
-	{Leg: LegProxy, InFlight: busy}, {Leg: LegGateway, InFlight: busy}, {Leg: LegRoutes, InFlight: busy, Routes: manyRoutes}, {Leg: LegPooled, InFlight: busy},
+	{Leg: LegProxy, InFlight: busy}, {Leg: LegGateway, InFlight: busy}, {Leg: LegRoutes, InFlight: busy, Routes: manyRoutes}, {Leg: LegPooled, InFlight: busy}, {Leg: LegNginx, InFlight: busy},
 	{Leg: LegHTTP, InFlight: busy, Workload: "echo-4k"}, {Leg: LegRPC, InFlight: busy, Workload: "echo-4k"}, {Leg: LegHand, InFlight: busy, Workload: "echo-4k"},
 	{Leg: LegHTTP, InFlight: 1}, {Leg: LegRPC, InFlight: 1},
 }
@@ -90,6 +95,8 @@ var redisGoals = []Goal{
 	{Title: "two hops: gateway+Redis+worker ÷ net/http proxy", What: result.WhatCPU, Num: "redis-gateway@256", Den: "http-proxy@256", AtMost: 0.4},
 	{Title: "the same ÷ proxy with pooled buffers", What: result.WhatRate, Num: "redis-gateway@256", Den: "http-proxy-pooled@256"},
 	{Title: "the same ÷ proxy with pooled buffers", What: result.WhatCPU, Num: "redis-gateway@256", Den: "http-proxy-pooled@256"},
+	{Title: "two hops: gateway+Redis+worker ÷ nginx → net/http", What: result.WhatRate, Num: "redis-gateway@256", Den: "nginx@256", AtLeast: 1.2},
+	{Title: "two hops: gateway+Redis+worker ÷ nginx → net/http", What: result.WhatCPU, Num: "redis-gateway@256", Den: "nginx@256"},
 	{Title: "two hops ÷ one direct HTTP hop", What: result.WhatRate, Num: "redis-gateway@256", Den: "http@256", AtLeast: 0.6,
 		Note: "one hop is cheaper than two; the gateway is loaded by a lean client, the direct hop by net/http's"},
 	{Title: "1,000 streams ÷ 1 stream", What: result.WhatCPU, Num: "redis-rpc-1000-streams@256", Den: "redis-rpc@256", AtMost: 1.1},
