@@ -21,7 +21,7 @@ func turn(n int) {
 		x ^= x >> 7
 		x ^= x << 17
 	}
-	workSink.Store(x)
+	workSink.Add(x)
 }
 
 // turnTime is what one turn costs, from the fastest of several tries: others' work makes a try slower, nothing faster.
