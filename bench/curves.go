@@ -80,7 +80,7 @@ func openGroup(name, reference string, legs ...string) group {
 				}
 				for _, what := range []string{result.WhatP50, result.WhatP99} {
 					s.goals = append(s.goals, Goal{
-						Title: "open loop at " + load + " of " + reference + "'s most", What: what, Num: leg + "~" + load, Den: reference + "~" + load,
+						Title: leg + " ÷ " + reference + ", open loop at " + load + " of what " + reference + " bears", What: what, Num: leg + "~" + load, Den: reference + "~" + load,
 					})
 				}
 			}
