@@ -31,6 +31,9 @@ const (
 	maxGroups = 256
 	// roomEvery bounds how often a driver asks for the room on a full stream.
 	roomEvery = 20 * time.Millisecond
+	// lateLooks is how many more turns a stream is looked at that had a backlog when it was trimmed: an ack has no answer, so what
+	// this process settled may not have been settled yet at the server.
+	lateLooks = 5
 )
 
 // trims is what a driver trims by itself.
@@ -55,6 +58,8 @@ type trimmed struct {
 	trimmed time.Time
 	// raised: the stream's bound is above the backlog that is wanted.
 	raised bool
+	// late is how many of lateLooks are left.
+	late int
 }
 
 func (d *Driver) startTrims() {
@@ -105,7 +110,13 @@ func (d *Driver) trimAll(ctx context.Context) {
 		if s.due(time.Now()) {
 			s.trimmed = time.Now()
 			n, bytes := s.settled.Swap(0), s.bytes.Swap(0)
-			_, _, err := d.trim(ctx, name)
+			st, _, err := d.trim(ctx, name)
+			if s.late--; n > 0 {
+				s.late = lateLooks
+			}
+			if st.backlog == 0 {
+				s.late = 0
+			}
 			if err == nil && s.raised {
 				_, err = d.makeRoom(ctx, name, s, true)
 			}
@@ -120,7 +131,7 @@ func (d *Driver) trimAll(ctx context.Context) {
 
 func (s *trimmed) due(now time.Time) bool {
 	n := s.settled.Load()
-	return s.raised || n > 0 && (n <= few || now.Sub(s.trimmed) >= trimBusy || s.bytes.Load() >= trimBytes)
+	return s.raised || n == 0 && s.late > 0 || n > 0 && (n <= few || now.Sub(s.trimmed) >= trimBusy || s.bytes.Load() >= trimBytes)
 }
 
 // standing is what a stream's groups have still to do.

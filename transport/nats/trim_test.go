@@ -172,3 +172,30 @@ func TestDeletedGroupLosesNothing(t *testing.T) {
 		}
 	}
 }
+
+// An ack has no answer: what this process counted as settled when it trimmed may reach the server only afterwards.
+func TestSettledLateIsTrimmed(t *testing.T) {
+	n := server(t, brokers.NATSConfig{})
+	js := admin(t, n.Addr)
+	d, _ := open(t, n.URL)
+	c := ensure(t, d, transport.StreamSpec{Stream: "s", Groups: []string{"workers"}})
+	accepted(t, d, numbered("s", 0, 3)...)
+	got := take(t, c, "s", 3)
+	s := d.trims.of("s")
+	s.settled.Add(3) // counted, and not there yet
+	eventually(t, "a turn that trims nothing", func() error {
+		if n := s.settled.Load(); n != 0 {
+			return fmt.Errorf("%d are still counted", n)
+		}
+		return nil
+	})
+	ack1(t, c, got...)
+	s.settled.Store(0)
+	eventually(t, "an empty stream", func() error {
+		info, err := js.Stream(t.Context(), jsStream("s"))
+		if err == nil && info.CachedInfo().State.Msgs != 0 {
+			err = fmt.Errorf("%d messages are left", info.CachedInfo().State.Msgs)
+		}
+		return err
+	})
+}
