@@ -19,6 +19,7 @@ func benchCommand() *cobra.Command {
 // benchWorker is the worker of the gateway leg: as `streamerson worker` would be, without metrics and traces on either side of
 // the comparison.
 func benchWorker(ctx context.Context, o parts.WorkerOrder) error {
+	keepBallast()
 	d, err := transport.Default.Open(ctx, o.URL, transport.Options{Logger: quietLogger})
 	if err != nil {
 		return err

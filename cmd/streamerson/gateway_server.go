@@ -119,6 +119,7 @@ func gatewayRoutes(cfg *config.Config) []gateway.Route {
 // benchGateway is the gateway of the benchmark's gateway leg: as `streamerson gateway` would be, without metrics and traces on
 // either side of the comparison.
 func benchGateway(ctx context.Context, o parts.GatewayOrder) error {
+	keepBallast()
 	d, err := transport.Default.Open(ctx, o.URL, transport.Options{Logger: quietLogger})
 	if err != nil {
 		return err

@@ -48,6 +48,7 @@ func startService(ctx context.Context, cfg *config.Config, logTo io.Writer) (*se
 		return nil, err
 	}
 	slog.SetDefault(log)
+	keepBallast()
 	s := &service{cfg: cfg, log: log, metrics: metrics.New(metrics.Config{Version: version()}), hangup: make(chan os.Signal, 1)}
 	// SIGHUP means "read the file again". From here on it never ends the process, also before watch begins, which looks at the
 	// file once by itself, and where there is no file.
