@@ -1,7 +1,7 @@
 // The load that a client makes, as the benchmark's own clients make it: see LoadResult in the bench package.
 import * as hdr from 'hdr-histogram-js'
+import { processCPU } from './cpu.js'
 import { fillPayload } from './payload.js'
-import { processCPU } from './role.js'
 
 const callTimeout = 10_000 // ms; when a call is given up: far beyond any latency that is still of interest
 const maxErrorTexts = 16 // texts may hold ids

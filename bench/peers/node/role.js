@@ -2,13 +2,8 @@
 // order says which part this is; then come "run", "usage" (or "collect", which is the same here) and "stop", and the end of the input, which also comes when the
 // parent dies, means stop. Times are in nanoseconds.
 import { createInterface } from 'node:readline'
+import { processCPU } from './cpu.js'
 import { drive } from './load.js'
-
-// processCPU is this process's user and system time so far.
-export function processCPU() {
-  const { user, system } = process.cpuUsage()
-  return (user + system) * 1000
-}
 
 // run serves orders until the input ends. start(spec) brings the part up and gives { addr, call, close }, each of which may be
 // left out; call(body) takes and gives a Buffer.
