@@ -61,6 +61,9 @@ type Gateway struct {
 	PortSharing bool `yaml:"port_sharing"`
 	// H2C takes HTTP/2 without TLS as well, behind a proxy that speaks it. Default false.
 	H2C bool `yaml:"h2c"`
+	// OnlyNetHTTP leaves plain HTTP/1.1 to Go's net/http as well, at about twice the gateway's CPU. Default false: the gateway reads by
+	// itself what can be read in one way only, and gives net/http the rest.
+	OnlyNetHTTP bool `yaml:"only_net_http"`
 	// Routes say which request goes to which stream. A gateway needs at least one.
 	Routes []Route `yaml:"routes" env:"-"`
 }

@@ -6,7 +6,7 @@ import (
 )
 
 // Authenticator tells who sent a request. It is called from many goroutines at once, on the hot path, before the body is
-// read; it must not read the body and must not change r.
+// read; it must not read the body, must not change r, and must not keep r or its Header: they are used again for the next request.
 type Authenticator interface {
 	// Authenticate returns the caller's identity, which the worker gets as rpc.HeaderIdentity; "" is an anonymous caller
 	// that is let in. An error refuses the request: an *AuthError says how, any other is a plain 401 whose text is not told.

@@ -52,7 +52,7 @@ func (s *service) newGateway(client *rpc.Client) (*gatewayServer, error) {
 		return nil, s.settingError("gateway", err)
 	}
 	server, err := gateway.NewServer(g, gateway.ServerConfig{
-		Addr: c.Listen, AddrName: s.sourceOf("gateway.listen"), CertFile: c.TLS.Cert, KeyFile: c.TLS.Key, H2C: c.H2C, ReusePort: c.PortSharing,
+		Addr: c.Listen, AddrName: s.sourceOf("gateway.listen"), CertFile: c.TLS.Cert, KeyFile: c.TLS.Key, H2C: c.H2C, ReusePort: c.PortSharing, OnlyNetHTTP: c.OnlyNetHTTP,
 		ReadHeaderTimeout: c.Timeouts.Header.D(), ReadTimeout: c.Timeouts.Read.D(), IdleTimeout: c.Timeouts.Idle.D(), LameDuck: c.Timeouts.LameDuck.D(),
 		Logger: s.log,
 		Wrap:   func(h http.Handler) http.Handler { return s.tracing.HTTP(h, s.cfg.Tracing.TrustCallers) },
