@@ -335,6 +335,9 @@ func (f *fetcher) seek() {
 			}
 		}
 		if f.seeking = len(topics) > 0; !f.seeking {
+			if f.answering == 0 { // others may have found what was sought here: nobody else would send it
+				f.flushLocked()
+			}
 			f.mu.Unlock()
 			return
 		}

@@ -80,3 +80,32 @@ func TestReadersOfOnePartition(t *testing.T) {
 		time.Sleep(busyFor + 200*time.Millisecond)
 	}
 }
+
+// told is an asker that says when it was answered.
+type told chan struct{}
+
+func (told) gone() bool          { return false }
+func (c told) answered(_ []*ask) { close(c) }
+
+// A leader that others have found meanwhile is as good as one that was sought.
+func TestLeaderFoundByOthers(t *testing.T) {
+	d := open(t, transport.Options{})
+	s := "t" + newID()
+	if err := d.Ensure(within(t, 3*loaded), []transport.StreamSpec{{Stream: s, Groups: []string{"g"}}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.cl.leaders(within(t, 3*loaded), s); err != nil {
+		t.Fatal(err)
+	}
+	c := make(told)
+	f := d.reads
+	f.mu.Lock()
+	f.waiting, f.seeking = append(f.waiting, &ask{target: target{s, 0}, asker: c, most: 1 << 10, atOnce: true}), true
+	f.mu.Unlock()
+	f.seek()
+	select {
+	case <-c:
+	case <-time.After(3 * loaded):
+		t.Error("the ask still waits, with nobody who would send it")
+	}
+}
