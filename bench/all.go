@@ -15,7 +15,7 @@ import (
 // allGroups are what `bench all` runs, within ten minutes on two cores.
 func allGroups() []group {
 	return []group{
-		redisGroup, natsGroup, kafkaGroup, curveGroup,
+		redisGroup, streamsGroup, natsGroup, kafkaGroup, curveGroup,
 		openGroup("open", LegHTTP, LegHTTP, LegRPC, LegNATSCore),
 		openGroup("open-two-hops", LegProxy, LegProxy, LegGateway),
 		parableGroup,

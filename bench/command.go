@@ -66,7 +66,11 @@ var selections = []selection{
 		`Starts a redis-server (appendonly everysec), and the clients, workers and gateways as processes of their own; visits
 all legs in turn, forwards and backwards, for several rounds; and prints the ratios that are goals, with what each leg
 cost. Exits with 1 when a call failed or something stayed on the broker. A goal that isn't met is shown, not an error.`,
-		[]string{LegHTTP, LegRPC, LegHand, LegNaive, LegStreams, LegCore, LegProxy, LegPooled, LegGateway, LegRoutes}},
+		[]string{LegHTTP, LegRPC, LegHand, LegNaive, LegCore, LegProxy, LegPooled, LegGateway, LegRoutes}},
+	{streamsGroup, "rpc on Redis over 1,000 streams, beside one stream",
+		`Starts a redis-server, a client and a worker of one stream and a client and a worker of a thousand, visits both in turn, forwards
+and backwards, for several rounds, and prints what a call costs. Exits with 1 when a call failed.`,
+		[]string{LegRPC, LegStreams}},
 	{natsGroup, "rpc on JetStream and on core NATS, beside nc.Request",
 		`Starts a nats-server, and the clients and workers as processes of their own; visits all legs in turn, forwards and
 backwards, for several rounds; and prints the ratios that are goals, with what each leg cost. Exits with 1 when a call
