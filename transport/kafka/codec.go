@@ -84,6 +84,34 @@ func appendInt64s(b []byte, ns ...int64) []byte {
 	return b
 }
 
+// target is a partition.
+type target struct {
+	topic     string
+	partition int32
+}
+
+func (t target) topicName() string { return t.topic }
+
+// appendTopics appends an array of topics, each with an array of its partitions: of those in xs that stand together. part appends one.
+func appendTopics[T interface{ topicName() string }](b []byte, xs []T, part func(b []byte, x T) []byte) []byte {
+	b = appendInt32s(b, 0)
+	topics, at := int32(0), len(b)-4
+	for i := 0; i < len(xs); {
+		topic, n := xs[i].topicName(), 1
+		for i+n < len(xs) && xs[i+n].topicName() == topic {
+			n++
+		}
+		topics++
+		b = appendInt32s(appendString(b, topic), int32(n)) //nolint:gosec // a number of partitions
+		for _, x := range xs[i : i+n] {
+			b = part(b, x)
+		}
+		i += n
+	}
+	appendInt32s(b[:at], topics)
+	return b
+}
+
 var errShort = errors.New("an answer or a group's metadata is cut short")
 
 // reader reads big-endian numbers and stops at the first that isn't there.
@@ -126,15 +154,20 @@ func (r *reader) int64() int64 {
 	return 0
 }
 
-// varint is zigzag, as in records.
-func (r *reader) varint() int64 {
-	n, size := binary.Varint(r.b)
+func (r *reader) uvarint() uint64 {
+	n, size := binary.Uvarint(r.b)
 	if r.err != nil || size <= 0 {
 		r.err = errShort
 		return 0
 	}
 	r.b = r.b[size:]
 	return n
+}
+
+// varint is zigzag, as in records.
+func (r *reader) varint() int64 {
+	u := r.uvarint()
+	return int64(u>>1) ^ -int64(u&1) //nolint:gosec // the same bits
 }
 
 // count reads the number of things, each at least size bytes long: never more than there can be.

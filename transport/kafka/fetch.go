@@ -20,24 +20,13 @@ func appendFetch(l *link, asks []*ask, wait time.Duration) []byte {
 	b := l.request(protocol.Fetch, fetchVersion)
 	b = appendInt32s(b, -1, int32(wait.Milliseconds()), 1, answerBytes) //nolint:gosec // ms
 	b = append(b, 0)                                                    // also what isn't committed
-	b = appendInt32s(b, 0, -1, 0)
-	topics, topicsAt := int32(0), len(b)-4
-	for i := 0; i < len(asks); {
-		n := 1
-		for i+n < len(asks) && asks[i+n].topic == asks[i].topic {
-			n++
-		}
-		topics++
-		b = appendInt32s(appendString(b, asks[i].topic), int32(n)) //nolint:gosec // a number of partitions
-		for _, a := range asks[i : i+n] {
-			a.got = got{err: kafkago.Unknown} // in case the answer leaves it out
-			b = appendInt32s(b, a.partition, -1)
-			b = appendInt64s(b, a.offset, -1)
-			b = appendInt32s(b, a.most)
-		}
-		i += n
-	}
-	appendInt32s(b[:topicsAt], topics)
+	b = appendInt32s(b, 0, -1)
+	b = appendTopics(b, asks, func(b []byte, a *ask) []byte {
+		a.got = got{err: kafkago.Unknown} // in case the answer leaves it out
+		b = appendInt32s(b, a.partition, -1)
+		b = appendInt64s(b, a.offset, -1)
+		return appendInt32s(b, a.most)
+	})
 	b = appendInt32s(b, 0)
 	return append(b, 0, 0) // no rack
 }

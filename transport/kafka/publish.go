@@ -30,11 +30,6 @@ const (
 // pauseBefore grows, to about half a second in all.
 func pauseBefore(try int) time.Duration { return time.Duration(try+1) * 15 * time.Millisecond }
 
-type target struct {
-	topic     string
-	partition int32
-}
-
 // batch is what is sent to one partition in one request: indexes of messages, in order.
 type batch struct {
 	target
@@ -356,25 +351,13 @@ func (d *Driver) produce(ctx context.Context, op string, leader int32, msgs []tr
 
 // appendProduce appends a Produce request's body: topics in the order of bs, neighbours together.
 func appendProduce(b []byte, timeout time.Duration, msgs []transport.Message, bs []*batch, now time.Time) []byte {
-	b = append(b, 0xff, 0xff)                             // no transaction
-	b = append(b, 0xff, 0xff)                             // acks=all
-	b = appendInt32s(b, int32(timeout.Milliseconds()), 0) //nolint:gosec // seconds
-	topics, topicsAt := int32(0), len(b)-4
-	for i := 0; i < len(bs); {
-		n := 1
-		for i+n < len(bs) && bs[i+n].topic == bs[i].topic {
-			n++
-		}
-		topics++
-		b = appendInt32s(appendString(b, bs[i].topic), int32(n)) //nolint:gosec // a number of partitions
-		for _, x := range bs[i : i+n] {
-			x.answered = false
-			b = appendBatch(appendInt32s(b, x.partition), msgs, x.msgs, now)
-		}
-		i += n
-	}
-	appendInt32s(b[:topicsAt], topics)
-	return b
+	b = append(b, 0xff, 0xff)                          // no transaction
+	b = append(b, 0xff, 0xff)                          // acks=all
+	b = appendInt32s(b, int32(timeout.Milliseconds())) //nolint:gosec // seconds
+	return appendTopics(b, bs, func(b []byte, x *batch) []byte {
+		x.answered = false
+		return appendBatch(appendInt32s(b, x.partition), msgs, x.msgs, now)
+	})
 }
 
 // readProduced sets err and at of the batches.

@@ -109,16 +109,6 @@ func readRelease(answer []byte) (string, error) {
 	return release(level), nil
 }
 
-func (r *reader) uvarint() uint64 {
-	n, size := binary.Uvarint(r.b)
-	if r.err != nil || size <= 0 {
-		r.err = errShort
-		return 0
-	}
-	r.b = r.b[size:]
-	return n
-}
-
 // compact reads a length or number of things in its flexible form: one more than it is, and 0 for none.
 func (r *reader) compact() int {
 	n := r.uvarint()
