@@ -1,8 +1,6 @@
 package bench
 
 import (
-	"fmt"
-
 	"github.com/streamerson/streamerson/bench/result"
 )
 
@@ -16,17 +14,6 @@ type Goal struct {
 	AtLeast, AtMost       float64
 	// Note tells the reader what to know.
 	Note string
-}
-
-// target is the goal in words.
-func target(g result.Goal) string {
-	switch {
-	case g.AtMost > 0:
-		return fmt.Sprintf("≤ %g", g.AtMost)
-	case g.AtLeast > 0:
-		return fmt.Sprintf("≥ %g", g.AtLeast)
-	}
-	return "—"
 }
 
 // judge finds the goal's cells in a group of the run.

@@ -3,9 +3,6 @@ package bench
 import (
 	"context"
 	"errors"
-	"time"
-
-	psprocess "github.com/shirou/gopsutil/v4/process"
 
 	"github.com/streamerson/streamerson/bench/result"
 	"github.com/streamerson/streamerson/bench/role"
@@ -59,15 +56,8 @@ func (b *kafkaBroker) info(context.Context) (BrokerInfo, error) {
 
 // use knows the CPU time alone.
 func (b *kafkaBroker) use(ctx context.Context) (BrokerUse, error) {
-	p, err := psprocess.NewProcessWithContext(ctx, int32(b.srv.Pid))
-	if err != nil {
-		return BrokerUse{}, err
-	}
-	t, err := p.TimesWithContext(ctx)
-	if err != nil {
-		return BrokerUse{}, err
-	}
-	return BrokerUse{CPU: time.Duration((t.User + t.System) * float64(time.Second))}, nil
+	cpu, err := role.TreeCPU(ctx, b.srv.Pid)
+	return BrokerUse{CPU: cpu}, err
 }
 
 func (b *kafkaBroker) clients(context.Context) (map[string]bool, error) { return nil, nil }

@@ -136,13 +136,10 @@ func (g rivalry) suite(ctx context.Context, t *peers.Tree, o Options, self *role
 
 // rivalLeg is a rival's leg on a broker, nil for none. One that isn't installed fails when it is started, and says what to do.
 func rivalLeg(t *peers.Tree, r peers.Rival, self *role.Program, b broker) *processLeg {
-	l := &processLeg{about: r.Leg, self: self, broker: b}
 	if r.Program == "" {
-		l.steps = []step{
-			{part: result.PartWorker, role: "http-server"}, {part: result.PartGateway, server: peers.Nginx}, {part: result.PartClient, role: "http-load"},
-		}
-		return l
+		return nginxLeg(self)
 	}
+	l := &processLeg{about: r.Leg, self: self, broker: b}
 	program, err := t.Program(r.Program, self.Stderr)
 	if err != nil {
 		l.steps = []step{{part: result.PartWorker, server: func(string) (role.Server, error) { return role.Server{}, err }}}
@@ -150,6 +147,13 @@ func rivalLeg(t *peers.Tree, r peers.Rival, self *role.Program, b broker) *proce
 	}
 	l.steps = []step{{part: result.PartWorker, role: r.Worker, program: program}, {part: result.PartClient, role: r.Client, program: program}}
 	return l
+}
+
+// nginxLeg needs Debian's package nginx, which make bench-peers installs; without it the leg is shown as failed.
+func nginxLeg(self *role.Program) *processLeg {
+	return &processLeg{about: peers.NginxLeg(), self: self, steps: []step{
+		{part: result.PartWorker, role: "http-server"}, {part: result.PartGateway, server: peers.Nginx}, {part: result.PartClient, role: "http-load"},
+	}}
 }
 
 // goals are to be ahead of each rival on its broker in rate, CPU and p99.

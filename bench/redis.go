@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/streamerson/streamerson/bench/load"
-	"github.com/streamerson/streamerson/bench/peers"
 	"github.com/streamerson/streamerson/bench/result"
 	"github.com/streamerson/streamerson/bench/role"
 )
@@ -47,10 +46,7 @@ func redisLegs(s *role.Program, b broker, gateways bool) []*processLeg {
 		about: result.Leg{Name: LegCore, Title: "rpc in one process, without a broker", Class: result.ClassMemory, Durability: "ends with the process"}, self: s,
 		steps: []step{{part: result.PartClient, role: "core"}},
 	})
-	// Debian's package nginx, or make bench-peers, installs it; without it the leg is shown as failed.
-	legs = append(legs, &processLeg{about: peers.NginxLeg(), self: s, steps: []step{
-		{part: result.PartWorker, role: "http-server"}, {part: result.PartGateway, server: peers.Nginx}, {part: result.PartClient, role: "http-load"},
-	}})
+	legs = append(legs, nginxLeg(s))
 	if !gateways {
 		return legs
 	}
@@ -121,12 +117,12 @@ var redisGroup = group{"redis", func(ctx context.Context, o Options, self *role.
 // streamsGroup measures many streams beside one, on a Redis of its own: for some seconds after a visit the client still counts
 // the workers of its thousand streams, which the other legs would pay for.
 var streamsGroup = group{"streams", func(ctx context.Context, o Options, self *role.Program) (*suite, error) {
-	b, err := startRedis(ctx)
+	b, legs, err := onRedis(ctx, o, self)
 	if err != nil {
 		return nil, err
 	}
 	return &suite{
-		group: "streams", brokers: []broker{b}, stop: b.stop, legs: redisLegs(self, b, o.gateways()),
+		group: "streams", brokers: []broker{b}, stop: b.stop, legs: legs,
 		cells: []result.Cell{{Leg: LegRPC, InFlight: busy}, {Leg: LegStreams, InFlight: busy, Streams: manyStreams}},
 		goals: []Goal{{Title: "1,000 streams, all of them called ÷ 1 stream", What: result.WhatCPU, Num: "redis-rpc-1000-streams@256", Den: "redis-rpc@256", AtMost: 1.1}},
 	}, nil

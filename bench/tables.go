@@ -19,7 +19,7 @@ func Print(w io.Writer, r *result.Run) {
 	_, _ = fmt.Fprintf(w, "\n%d × %s, %s, Linux kernel %s; %s\n", m.Cores, m.CPU, m.OS, m.Kernel, versions(r))
 	_, _ = fmt.Fprintf(w, "%s rounds of two visits of %s a cell, forth and back; seed %d. Client, worker, gateway and broker are processes of their own;\ngateways and proxies are loaded by a lean HTTP client, so that the cores are left to them.\n\n",
 		r.Meta.Config["rounds"], r.Meta.Config["visit"], r.Meta.Seed)
-	for _, g := range groupsOf(r) {
+	for _, g := range r.Groups() {
 		printCells(w, r, g)
 		printBroker(w, r, g)
 		printTimes(w, r, g)
@@ -40,16 +40,6 @@ func versions(r *result.Run) string {
 	}
 	slices.Sort(out)
 	return strings.Join(out, ", ")
-}
-
-func groupsOf(r *result.Run) []string {
-	var out []string
-	for _, c := range r.Cells {
-		if !slices.Contains(out, c.Group) {
-			out = append(out, c.Group)
-		}
-	}
-	return out
 }
 
 func newTable(w io.Writer, title string, leftColumns int, head ...any) table.Writer {
@@ -77,7 +67,7 @@ func PrintGoals(w io.Writer, r *result.Run) {
 	t := newTable(w, "Goals: median of the rounds' ratios", 3, "comparison", "of", "cells", "goal", "ratio", "min – max", "")
 	met, unmet, open := 0, 0, 0
 	for _, g := range r.Goals {
-		row := table.Row{g.Title, g.What, cellsOf(g), target(g), "—", "—", g.Verdict}
+		row := table.Row{g.Title, g.What, cellsOf(g), g.Target(), "—", "—", g.Verdict}
 		if g.Verdict != result.NotMeasured {
 			row[4], row[5] = fmt.Sprintf("%.2f", g.Ratio.Median), fmt.Sprintf("%.2f – %.2f", g.Ratio.Min, g.Ratio.Max)
 		}
@@ -128,7 +118,7 @@ func printCells(w io.Writer, r *result.Run, group string) {
 			calls, dropped, failed = calls+rd.Calls, dropped+rd.Dropped, failed+rd.Failed()
 		}
 		latency := func(of func(result.Quantiles) time.Duration) string {
-			return micros(c.Over(func(r result.Round) float64 { return float64(of(r.Latency)) }).Median)
+			return micros(c.Latency(of).Median)
 		}
 		row := table.Row{
 			c.Name(), class, fmt.Sprintf("%.0f", c.Over(result.Round.Rate).Median),
@@ -137,18 +127,15 @@ func printCells(w io.Writer, r *result.Run, group string) {
 			fmt.Sprintf("%.1f", c.Over(result.Round.CPUPerCall).Median),
 		}
 		for _, p := range result.Parts {
-			row = append(row, partCPU(c, p))
+			us := ""
+			if v, has := c.PartCPU(p); has {
+				us = fmt.Sprintf("%.1f", v.Median)
+			}
+			row = append(row, us)
 		}
 		t.AppendRow(append(row, trim(c.Over(result.Round.AllocsPerCall).Median), calls, dropped, failed))
 	}
 	t.Render()
-}
-
-func partCPU(c result.Cell, part string) string {
-	if _, has := c.Rounds[0].PartCPU(part); !has {
-		return ""
-	}
-	return fmt.Sprintf("%.1f", c.Over(func(r result.Round) float64 { us, _ := r.PartCPU(part); return us }).Median)
 }
 
 func micros(ns float64) string { return time.Duration(ns).Round(time.Microsecond).String() }

@@ -5,7 +5,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -46,7 +45,7 @@ func printBroker(w io.Writer, r *result.Run, group string) {
 		if lag >= 0 {
 			seen = fmt.Sprint(lag)
 		}
-		t.AppendRow(append(row, seen, conns(c.Connections)))
+		t.AppendRow(append(row, seen, result.PartCounts(c.Connections)))
 	}
 	if t.Length() > 0 {
 		t.Render()
@@ -73,7 +72,7 @@ func printTimes(w io.Writer, r *result.Run, group string) {
 			c.Name(), part(func(s result.Split) time.Duration { return s.Outside }), part(func(s result.Split) time.Duration { return s.Wait }),
 			part(func(s result.Split) time.Duration { return s.Queue }), part(func(s result.Split) time.Duration { return s.Handler }),
 			part(func(s result.Split) time.Duration { return s.Reply }),
-			micros(c.Over(func(r result.Round) float64 { return float64(r.Latency.P50) }).Median),
+			micros(c.Latency(func(q result.Quantiles) time.Duration { return q.P50 }).Median),
 		})
 	}
 	if t.Length() > 0 {
@@ -145,14 +144,4 @@ func trim(v float64) string {
 		return fmt.Sprintf("%.0f", v)
 	}
 	return fmt.Sprintf("%.2f", v)
-}
-
-func conns(m map[string]int) string {
-	var s []string
-	for _, p := range result.Parts {
-		if m[p] > 0 {
-			s = append(s, fmt.Sprintf("%s %d", p, m[p]))
-		}
-	}
-	return strings.Join(s, ", ")
 }

@@ -49,6 +49,20 @@ func makeTopic(ctx context.Context, addr, topic string) error {
 	}
 }
 
+// kafkaTopics makes the topics of requests, which has the stream's name, and of replies.
+func kafkaTopics(ctx context.Context, spec role.Spec) (addr, replies string, err error) {
+	if addr, err = kafkaHost(spec.URL); err != nil {
+		return "", "", err
+	}
+	replies = spec.Stream + ".replies"
+	for _, t := range []string{spec.Stream, replies} {
+		if err := makeTopic(ctx, addr, t); err != nil {
+			return "", "", err
+		}
+	}
+	return addr, replies, nil
+}
+
 func kafkaHost(rawURL string) (string, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -66,15 +80,9 @@ type kafkaCaller struct {
 }
 
 func startKafkaClient(ctx context.Context, spec role.Spec) (*role.Part, error) {
-	addr, err := kafkaHost(spec.URL)
+	addr, replies, err := kafkaTopics(ctx, spec)
 	if err != nil {
 		return nil, err
-	}
-	replies := spec.Stream + ".replies"
-	for _, t := range []string{spec.Stream, replies} {
-		if err := makeTopic(ctx, addr, t); err != nil {
-			return nil, err
-		}
 	}
 	c := &kafkaCaller{w: kafkaWriter(addr, spec.Stream), r: kafka.NewReader(kafka.ReaderConfig{Brokers: []string{addr}, Topic: replies})}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -119,15 +127,9 @@ func (c *kafkaCaller) Call(ctx context.Context, _, body []byte) ([]byte, error) 
 
 // startKafkaWorker answers one request after the other.
 func startKafkaWorker(ctx context.Context, spec role.Spec) (*role.Part, error) {
-	addr, err := kafkaHost(spec.URL)
+	addr, replies, err := kafkaTopics(ctx, spec)
 	if err != nil {
 		return nil, err
-	}
-	replies := spec.Stream + ".replies"
-	for _, t := range []string{spec.Stream, replies} {
-		if err := makeTopic(ctx, addr, t); err != nil {
-			return nil, err
-		}
 	}
 	w := kafkaWriter(addr, replies)
 	r := kafka.NewReader(kafka.ReaderConfig{Brokers: []string{addr}, Topic: spec.Stream, GroupID: handGroup, CommitInterval: kafkaCommitEvery, StartOffset: kafka.FirstOffset})

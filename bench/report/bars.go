@@ -23,18 +23,11 @@ func cpuBars(run *result.Run, group string) ([]*Chart, error) {
 	for _, p := range result.Parts {
 		parts = append(parts, part{p, func(r result.Round) float64 { us, _ := r.PartCPU(p); return us }})
 	}
-	var out []*Chart
-	measured := func(c *result.Cell) bool { return c.Over(result.Round.CPUPerCall).Median > 0 }
-	for _, p := range loads(run, group, measured) {
-		c, err := bars(run, p, parts, "µs of CPU a call, all processes", countTicks{})
-		if err != nil {
-			return nil, err
-		}
-		c.Name, c.Group, c.Title = anchor(group+"-cpu-"+p.key), group, fmt.Sprintf("%s: CPU a call, %s", group, p.words)
-		c.Caption = "Medians of the rounds: user and system time of each process, divided by the calls."
-		out = append(out, c)
-	}
-	return out, nil
+	return stack{
+		key: "cpu", title: "CPU a call", axis: "µs of CPU a call, all processes", ticks: countTicks{}, parts: parts,
+		caption: "Medians of the rounds: user and system time of each process, divided by the calls.",
+		tells:   func(c *result.Cell) bool { return c.Over(result.Round.CPUPerCall).Median > 0 },
+	}.charts(run, group)
 }
 
 // splitBars stacks where a call's time went, for the cells that can tell.
@@ -54,15 +47,31 @@ func splitBars(run *result.Run, group string) ([]*Chart, error) {
 		stage("handler", func(s *result.Split) time.Duration { return s.Handler }),
 		stage("reply", func(s *result.Split) time.Duration { return s.Reply }),
 	}
+	return stack{
+		key: "time", title: "where a call's time goes", axis: "median time of a call", ticks: linearDurations{}, parts: parts,
+		caption: "Medians of a sample of calls: in the HTTP gateway, until the broker has the request, in the stream, in the handler, and the reply's way back.",
+		tells:   func(c *result.Cell) bool { return c.Rounds[0].Split != nil },
+	}.charts(run, group)
+}
+
+// stack is one kind of stacked bars.
+type stack struct {
+	key, title, axis, caption string
+	ticks                     plot.Ticker
+	parts                     []part
+	// tells says which cells have the figures.
+	tells func(*result.Cell) bool
+}
+
+// charts are those of a group, one for each load.
+func (s stack) charts(run *result.Run, group string) ([]*Chart, error) {
 	var out []*Chart
-	tells := func(c *result.Cell) bool { return c.Rounds[0].Split != nil }
-	for _, p := range loads(run, group, tells) {
-		c, err := bars(run, p, parts, "median time of a call", linearDurations{})
+	for _, p := range loads(run, group, s.tells) {
+		c, err := bars(run, p, s.parts, s.axis, s.ticks)
 		if err != nil {
 			return nil, err
 		}
-		c.Name, c.Group, c.Title = anchor(group+"-time-"+p.key), group, fmt.Sprintf("%s: where a call's time goes, %s", group, p.words)
-		c.Caption = "Medians of a sample of calls: in the HTTP gateway, until the broker has the request, in the stream, in the handler, and the reply's way back."
+		c.Name, c.Group, c.Title, c.Caption = anchor(group+"-"+s.key+"-"+p.key), group, fmt.Sprintf("%s: %s, %s", group, s.title, p.words), s.caption
 		out = append(out, c)
 	}
 	return out, nil

@@ -61,7 +61,7 @@ func newLegend() plot.Legend {
 // in flight, the latencies' distribution, CPU a call, and where a call's time goes.
 func Charts(run *result.Run) ([]*Chart, error) {
 	var all []*Chart
-	for _, g := range groups(run) {
+	for _, g := range run.Groups() {
 		for _, make := range []func(*result.Run, string) ([]*Chart, error){curves, percentiles, cpuBars, splitBars} {
 			charts, err := make(run, g)
 			if err != nil {
@@ -71,16 +71,6 @@ func Charts(run *result.Run) ([]*Chart, error) {
 		}
 	}
 	return all, nil
-}
-
-// groups in the order of their first cells.
-func groups(run *result.Run) (names []string) {
-	for i := range run.Cells {
-		if g := run.Cells[i].Group; !slices.Contains(names, g) {
-			names = append(names, g)
-		}
-	}
-	return names
 }
 
 // panel is the cells that one plot sets side by side: of one group, under one workload and load.

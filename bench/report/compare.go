@@ -55,7 +55,7 @@ var metrics = []struct {
 	{"CPU µs/call", false, result.Round.CPUPerCall},
 	{"allocations/call", false, result.Round.AllocsPerCall},
 	{"broker commands/call", false, result.Round.CommandsPerCall},
-	{"broker bytes/call", false, brokerBytes},
+	{"broker bytes/call", false, result.Round.BrokerBytesPerCall},
 }
 
 // Compare sets b against a, cell by cell. alpha is the level of significance, above 0 and below 1.

@@ -56,7 +56,7 @@ func WriteHTML(w io.Writer, run *result.Run) error {
 	if err != nil {
 		return err
 	}
-	for _, g := range groups(run) {
+	for _, g := range run.Groups() {
 		part := groupPart{Name: g, Cells: cellRows(run, g)}
 		for _, c := range charts {
 			if c.Group != g {

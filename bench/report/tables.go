@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,15 +19,9 @@ type goalRow struct {
 
 func goalRows(run *result.Run) (rows []goalRow) {
 	for _, g := range run.Goals {
-		row := goalRow{Title: g.Title, What: g.What, Target: "—", Ratio: "—", Range: "—", Verdict: g.Verdict, Note: g.Note, Cells: g.Num}
+		row := goalRow{Title: g.Title, What: g.What, Target: g.Target(), Ratio: "—", Range: "—", Verdict: g.Verdict, Note: g.Note, Cells: g.Num}
 		if g.Den != "" {
 			row.Cells += " ÷ " + g.Den
-		}
-		switch {
-		case g.AtLeast > 0:
-			row.Target = "≥ " + digits(g.AtLeast)
-		case g.AtMost > 0:
-			row.Target = "≤ " + digits(g.AtMost)
 		}
 		if g.Verdict != result.NotMeasured {
 			row.Ratio = digits(g.Ratio.Median)
@@ -91,7 +86,7 @@ func cellRowOf(run *result.Run, c *result.Cell) cellRow {
 	rate := c.Over(result.Round.Rate)
 	row.Rate, row.Range = count(rate.Median), number(rate.Min)+" – "+number(rate.Max)
 	quantile := func(of func(result.Quantiles) time.Duration) string {
-		v := c.Over(func(r result.Round) float64 { return float64(of(r.Latency)) }).Median
+		v := c.Latency(of).Median
 		if v == 0 {
 			return "—"
 		}
@@ -99,20 +94,20 @@ func cellRowOf(run *result.Run, c *result.Cell) cellRow {
 	}
 	row.P50, row.P90 = quantile(func(q result.Quantiles) time.Duration { return q.P50 }), quantile(func(q result.Quantiles) time.Duration { return q.P90 })
 	row.P99, row.P999 = quantile(func(q result.Quantiles) time.Duration { return q.P99 }), quantile(func(q result.Quantiles) time.Duration { return q.P999 })
-	row.Max = latency(time.Duration(c.Over(func(r result.Round) float64 { return float64(r.Latency.Max) }).Max))
+	row.Max = latency(time.Duration(c.Latency(func(q result.Quantiles) time.Duration { return q.Max }).Max))
 	row.CPU = figure(c.Over(result.Round.CPUPerCall).Median)
 	for _, p := range result.Parts {
 		us := "—"
-		if _, has := c.Rounds[0].PartCPU(p); has {
-			us = digits(c.Over(func(r result.Round) float64 { v, _ := r.PartCPU(p); return v }).Median)
+		if v, has := c.PartCPU(p); has {
+			us = digits(v.Median)
 		}
 		row.Parts = append(row.Parts, us)
 	}
 	median := func(of func(result.Round) float64) string { return figure(c.Over(of).Median) }
 	row.Allocs, row.Commands = median(result.Round.AllocsPerCall), median(result.Round.CommandsPerCall)
 	row.Batches = median(func(r result.Round) float64 { return r.Batch("publish") }) + " / " + median(func(r result.Round) float64 { return r.Batch("settle") })
-	row.Bytes = median(brokerBytes)
-	row.Connections = partsOf(c.Connections)
+	row.Bytes = median(result.Round.BrokerBytesPerCall)
+	row.Connections = cmp.Or(result.PartCounts(c.Connections), "—")
 	if lag := c.Over(func(r result.Round) float64 { return float64(r.Lag) }).Max; lag >= 0 {
 		row.Waited = count(lag)
 	} else {
@@ -132,19 +127,6 @@ func figure(v float64) string {
 		return "—"
 	}
 	return digits(v)
-}
-
-func partsOf(m map[string]int) string {
-	var out []string
-	for _, p := range result.Parts {
-		if m[p] > 0 {
-			out = append(out, fmt.Sprintf("%s %d", p, m[p]))
-		}
-	}
-	if len(out) == 0 {
-		return "—"
-	}
-	return strings.Join(out, ", ")
 }
 
 type legRow struct {
@@ -228,12 +210,4 @@ func failures(run *result.Run) (out []failure) {
 		}
 	}
 	return out
-}
-
-// brokerBytes is the broker's traffic both ways, a call that was made.
-func brokerBytes(r result.Round) float64 {
-	if made := r.Calls - r.Dropped; made > 0 {
-		return float64(r.Broker.BytesIn+r.Broker.BytesOut) / float64(made)
-	}
-	return 0
 }

@@ -1,6 +1,7 @@
 package result
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -53,6 +54,11 @@ func (r Round) CommandsPerCall() float64 {
 	return per(float64(n), r.made())
 }
 
+// BrokerBytesPerCall is the broker's traffic both ways, a call; 0 when it doesn't tell.
+func (r Round) BrokerBytesPerCall() float64 {
+	return per(float64(r.Broker.BytesIn+r.Broker.BytesOut), r.made())
+}
+
 // Batch is the mean size of the batches of one kind ("publish", "settle"), whichever part counted them; 0 if none did.
 func (r Round) Batch(kind string) float64 {
 	var items, batches int64
@@ -74,6 +80,30 @@ func (c *Cell) Over(f func(Round) float64) Spread {
 		values[i] = f(r)
 	}
 	return SpreadOf(values)
+}
+
+// PartCPU is the spread of Round.PartCPU; ok is false when the cell's leg has no such process.
+func (c *Cell) PartCPU(part string) (us Spread, ok bool) {
+	if len(c.Rounds) > 0 {
+		_, ok = c.Rounds[0].PartCPU(part)
+	}
+	return c.Over(func(r Round) float64 { v, _ := r.PartCPU(part); return v }), ok
+}
+
+// Latency is the spread of one of the quantiles, in nanoseconds.
+func (c *Cell) Latency(of func(Quantiles) time.Duration) Spread {
+	return c.Over(func(r Round) float64 { return float64(of(r.Latency)) })
+}
+
+// PartCounts names what each part has of something: "client 2, worker 3"; "" for nothing.
+func PartCounts(m map[string]int) string {
+	var out []string
+	for _, p := range Parts {
+		if m[p] > 0 {
+			out = append(out, fmt.Sprintf("%s %d", p, m[p]))
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 // Figure reads what a goal compares out of a round: durations in nanoseconds, CPU in microseconds.

@@ -1,5 +1,7 @@
 package result
 
+import "fmt"
+
 // What a goal compares.
 const (
 	WhatRate   = "rate"
@@ -40,6 +42,17 @@ type Goal struct {
 	Classes string `json:"classes,omitempty"`
 	// Note says what the reader should know: why it was not measured, or what limits it.
 	Note string `json:"note,omitempty"`
+}
+
+// Target is what the goal asks for, in words.
+func (g Goal) Target() string {
+	switch {
+	case g.AtMost > 0:
+		return fmt.Sprintf("≤ %g", g.AtMost)
+	case g.AtLeast > 0:
+		return fmt.Sprintf("≥ %g", g.AtLeast)
+	}
+	return "—"
 }
 
 // Spread is the middle and the ends of a series, one value a round.

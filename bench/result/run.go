@@ -1,6 +1,9 @@
 package result
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Schema is the version of the file's form. Fields may be added without a new version; one that changes its meaning, or
 // goes, needs one.
@@ -85,6 +88,17 @@ func (r *Run) Leg(name string) *Leg {
 		}
 	}
 	return nil
+}
+
+// Groups are the groups of the run's cells, in the order of their first ones.
+func (r *Run) Groups() []string {
+	var out []string
+	for i := range r.Cells {
+		if g := r.Cells[i].Group; !slices.Contains(out, g) {
+			out = append(out, g)
+		}
+	}
+	return out
 }
 
 // Cell finds a cell by its key, or nil.
