@@ -52,7 +52,9 @@ func workloadSuite(ctx context.Context, o Options, self *role.Program, w *worklo
 	}
 	s := &suite{group: w.Name, brokers: l.brokers, stop: stopAll(l.brokers), legs: l.legs, workload: w, visit: w.Duration.D()}
 	for _, leg := range l.legs {
+		pack := leg.spec.Pack
 		leg.spec = w.Spec()
+		leg.spec.Pack = pack
 		if leg.spec.Slots == 0 {
 			leg.spec.Slots = max(slots, w.InFlight)
 		}

@@ -68,7 +68,7 @@ func legsNamed(ctx context.Context, o Options, self *role.Program, names ...stri
 		switch {
 		case i >= 0:
 			l.legs = append(l.legs, all[i])
-		case (name == LegGateway || name == LegRoutes) && !o.gateways(): // left out, as in other runs
+		case (name == LegGateway || name == LegGatewayPacked || name == LegRoutes) && !o.gateways(): // left out, as in other runs
 		default:
 			return l, fmt.Errorf("bench: no leg %q; there are %s", name, strings.Join(sortedLegs(), ", "))
 		}

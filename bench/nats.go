@@ -13,6 +13,7 @@ import (
 const (
 	LegNATS        = "nats-rpc"          // JetStream
 	LegNATSNoDedup = "nats-rpc-no-dedup" // JetStream without message ids: what is unknown isn't sent again
+	LegNATSPacked  = "nats-rpc-packed"   // JetStream, requests that may share messages
 	LegNATSCore    = "nats-core-rpc"     // core NATS, at most once
 	LegNATSRequest = "nats-request"      // nats.go's own nc.Request and a queue subscription
 )
@@ -81,6 +82,7 @@ func natsLegs(s *role.Program, b broker) []*processLeg {
 	request.Control = true
 	return []*processLeg{
 		{about: result.Leg{Name: LegNATS, Title: "rpc on JetStream"}, self: s, broker: b, steps: rpc},
+		{about: result.Leg{Name: LegNATSPacked, Title: "rpc on JetStream, packed requests", Tuned: tunedPack}, self: s, broker: b, steps: rpc, spec: role.Spec{Pack: true}},
 		{about: none(LegNATSCore, "rpc on core NATS"), self: s, broker: b, mode: "nats+core", steps: rpc},
 		{about: result.Leg{Name: LegNATSNoDedup, Title: "rpc on JetStream without message ids"}, self: s, broker: b, params: "?dedup=false", steps: rpc},
 		{about: request, self: s, broker: b, steps: []step{{part: result.PartWorker, role: "nats-worker"}, {part: result.PartClient, role: "nats-client"}}},

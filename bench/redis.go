@@ -11,18 +11,21 @@ import (
 
 // The legs of the Redis run.
 const (
-	LegHTTP     = "http"
-	LegHand     = "redis-hand"
-	LegNaive    = "redis-naive"
-	LegRPC      = "redis-rpc"
-	LegProxy    = "http-proxy"
-	LegPooled   = "http-proxy-pooled"
-	LegGateway  = "redis-gateway"
-	LegCore     = "mem-rpc" // no broker: what rpc itself costs
-	LegStreams  = "redis-rpc-1000-streams"
-	LegRoutes   = "redis-gateway-10k-routes"
-	manyStreams = 1000
-	manyRoutes  = 10_000
+	LegHTTP    = "http"
+	LegHand    = "redis-hand"
+	LegNaive   = "redis-naive"
+	LegRPC     = "redis-rpc"
+	LegProxy   = "http-proxy"
+	LegPooled  = "http-proxy-pooled"
+	LegGateway = "redis-gateway"
+	// The same with requests that may share messages, as rpc.Request.Pack allows.
+	LegPacked        = "redis-rpc-packed"
+	LegGatewayPacked = "redis-gateway-packed"
+	LegCore          = "mem-rpc" // no broker: what rpc itself costs
+	LegStreams       = "redis-rpc-1000-streams"
+	LegRoutes        = "redis-gateway-10k-routes"
+	manyStreams      = 1000
+	manyRoutes       = 10_000
 )
 
 // redisLegs makes the legs, without starting them; those of gateways only if the program has one wired in.
@@ -38,6 +41,7 @@ func redisLegs(s *role.Program, b broker, gateways bool) []*processLeg {
 		{about: result.Leg{Name: LegNaive, Title: "naive go-redis", Control: true}, self: s, broker: b,
 			steps: []step{{part: result.PartWorker, role: "naive-worker"}, {part: result.PartClient, role: "naive-client"}}},
 		{about: result.Leg{Name: LegRPC, Title: "rpc on Redis"}, self: s, broker: b, steps: rpc},
+		{about: result.Leg{Name: LegPacked, Title: "rpc on Redis, packed requests", Tuned: tunedPack}, self: s, broker: b, steps: rpc, spec: role.Spec{Pack: true}},
 		{about: result.Leg{Name: LegStreams, Title: "rpc on Redis, 1,000 streams"}, self: s, broker: b, steps: rpc, spec: role.Spec{Streams: manyStreams}},
 		{about: result.Leg{Name: LegProxy, Title: "net/http reverse proxy → net/http", Control: true, Tuned: "a kept connection for each call in flight"}, self: s, steps: proxied("http-proxy")},
 		{about: result.Leg{Name: LegPooled, Title: "the same with pooled buffers", Control: true, Tuned: "kept connections, pooled copy buffers"}, self: s, steps: proxied("http-proxy-pooled")},
@@ -53,9 +57,13 @@ func redisLegs(s *role.Program, b broker, gateways bool) []*processLeg {
 	two := []step{{part: result.PartWorker, role: "web-worker"}, {part: result.PartGateway, role: "gateway"}, {part: result.PartClient, role: "http-load"}}
 	return append(legs,
 		&processLeg{about: result.Leg{Name: LegGateway, Title: "gateway + Redis + worker", Tuned: "the program's defaults, its ballast among them: 32 MiB of garbage before the collector runs"}, self: s, broker: b, steps: two},
+		&processLeg{about: result.Leg{Name: LegGatewayPacked, Title: "gateway + Redis + worker, packed requests", Tuned: "the program's defaults, but pack: true on the route"}, self: s, broker: b, steps: two, spec: role.Spec{Pack: true}},
 		&processLeg{about: result.Leg{Name: LegRoutes, Title: "the same with 10,000 idle routes"}, self: s, broker: b, steps: two, spec: role.Spec{Routes: manyRoutes}},
 	)
 }
+
+// tunedPack says what legs of packed requests have that the defaults have not.
+const tunedPack = "requests that are published at the same moment share messages (Request.Pack): off by default, for short handlers"
 
 // httpLeg is one hop of net/http, which needs no broker.
 func httpLeg(s *role.Program) *processLeg {

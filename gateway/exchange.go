@@ -154,7 +154,7 @@ func (x *exchange) serve(rt *route) {
 		x.fail(p)
 		return
 	}
-	x.req.Stream, x.req.Function = rt.Stream, rt.Function
+	x.req.Stream, x.req.Function, x.req.Pack = rt.Stream, rt.Function, rt.Pack
 	x.extendDeadline(timeout)
 	if rt.OneWay {
 		x.send(timeout)

@@ -32,6 +32,9 @@ type Route struct {
 	Public bool
 	// OneWay answers 202 as soon as the broker has the request; nobody waits for a reply.
 	OneWay bool
+	// Pack lets requests that come at the same moment share a message, while their handlers are quick: see rpc.Request.Pack.
+	// It has no effect on a one-way route.
+	Pack bool
 }
 
 // Pattern is the route as it is matched, logged and observed: "GET /posts/{id}".

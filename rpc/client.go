@@ -48,6 +48,7 @@ type Client struct {
 	cfg      ClientConfig
 	lane     transport.Tailer
 	calls    *calls
+	packings packings
 	fields   *wire.Cache
 	silence  time.Duration // Capabilities.Silence
 	maxFrame int           // of a request: Capabilities.MaxBody, and room for a dead letter around it
@@ -246,6 +247,9 @@ func (c *Client) once(ctx context.Context, req *Request, env *wire.Envelope, now
 	env.Deadline, env.Budget = deadline.UnixMilli(), budgetMillis(left)
 	p := c.calls.newCall(env.ID, int64(deadline.Sub(c.calls.base)))
 	defer p.release()
+	if req.Pack && req.Key == "" {
+		p.packing = c.packings.of(req.Stream)
+	}
 	if !c.calls.add(p) {
 		p.release()
 		return nil, &Error{Code: CodeAlreadyExists, Message: "a call with this id is in flight", Published: transport.OutcomeRejected}

@@ -77,7 +77,10 @@ func (d *dedup) begin(h *handling) sighting {
 			other.adopt(&h.delivery)
 			return seenAgain
 		}
-		return seenRunning
+		if !other.member() {
+			return seenRunning
+		}
+		// Its pack was given to another worker, which published each member by itself: the answer from here may be dropped.
 	}
 	if d.done.has(id) {
 		return seenDone
@@ -99,6 +102,7 @@ func (d *dedup) end(hs ...*handling) {
 		if !h.known {
 			continue
 		}
+		h.known = false // a member may end before its carrier
 		if d.running[half(h.req.ID)] == h {
 			delete(d.running, half(h.req.ID))
 		}

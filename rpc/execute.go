@@ -32,6 +32,12 @@ func (s *Server) run(h *handling) {
 	case env.ID.IsZero(): // all such would be taken for one request
 		s.bury(h, nil, DeadUndecodable, "the frame has no id")
 		return
+	case env.Kind == wire.KindRequests && !h.member():
+		s.runPack(h)
+		return
+	case env.Kind == wire.KindSend && h.member(): // a failed one is given back, which a member can't be
+		s.publishAgain(h)
+		return
 	case env.Kind != wire.KindRequest && env.Kind != wire.KindSend:
 		s.bury(h, nil, DeadWrongKind, "a "+env.Kind.String()+" frame on a request stream")
 		return
@@ -154,7 +160,7 @@ func (s *Server) invoke(f Handler, h *handling) (resp *Response, err error) {
 func (s *Server) conclude(h *handling, resp *Response, err error, cause error) {
 	back := false
 	if errors.Is(cause, ErrLeaseLost) {
-		if s.dedup.abandon(h, h.lostDelivery()) {
+		if owner := h.owner(); s.dedup.abandon(owner, owner.lostDelivery()) {
 			// Another worker has it and will answer; a zombie's reply would only be dropped.
 			s.forget(h)
 			return

@@ -17,6 +17,7 @@ type handling struct {
 	req      Request
 	delivery transport.Delivery
 	stream   *streamState
+	carrier  *carrier // nil unless it came in a pack, or is one
 	replyTo  string
 	deadline time.Time // zero: none
 	received time.Time
@@ -33,6 +34,9 @@ type handling struct {
 	replaced bool // reply was replaced by an error
 	packed   bool // reply goes, or went last, in a pack
 	alone    bool // a pack with reply in it has failed: send it by itself
+	joined   bool // reply is in its carrier's pack
+	counted  bool // its carrier waits for what it publishes by itself
+	again    bool // reply is the request, to be published by itself
 	tries    int32
 	reply    *frame // nil: none
 	delay    time.Duration
@@ -139,6 +143,11 @@ func (h *handling) endLocked(cause error) {
 	if h.std != nil {
 		h.std.cancel(cause)
 		h.std.free()
+	}
+	if h.carries() {
+		for i := range h.carrier.members {
+			h.carrier.members[i].end(cause)
+		}
 	}
 }
 

@@ -59,6 +59,12 @@ type Request struct {
 	// middleware does), and a call inside a handler inherits the handler's when it is empty.
 	Trace, TraceState string
 
+	// Pack lets the request share a message with others that this client publishes to the stream at the same moment, if their handlers
+	// have been quick so far: see PackSpan. It saves the broker most of a message a call. The price: one worker gets them all and runs
+	// them one after the other, lag and backlog count them as one, and when that worker dies each of them gets one attempt more. The
+	// stream's workers must read such messages: those of this version do. It has no effect on a request with a Key, nor on Send.
+	Pack bool
+
 	// What follows is set for a handler and ignored of a caller.
 
 	// OneWay: nobody waits for a reply.

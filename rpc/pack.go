@@ -76,8 +76,7 @@ func (p *packer) arrange(hs []*handling) {
 func (p *packer) pack(address string, hs []*handling) int {
 	n, size := 0, packHead
 	for n < len(hs) && n < packMost {
-		more := wire.MemberSize(len(hs[n].reply.b))
-		if size += more; size > p.limit {
+		if size += hs[n].packedSize(); size > p.limit {
 			break
 		}
 		n++
@@ -87,9 +86,13 @@ func (p *packer) pack(address string, hs []*handling) int {
 		return 1
 	}
 	f := newFrame()
-	f.b = wire.AppendPack(f.b)
+	f.b = wire.AppendPack(f.b, wire.KindReplies, ID{})
 	for _, h := range hs[:n] {
-		f.b = wire.AppendMember(f.b, h.reply.b)
+		if h.carries() {
+			f.b = append(f.b, wire.Members(h.reply.b)...)
+		} else {
+			f.b = wire.AppendMember(f.b, h.reply.b)
+		}
 		h.packed = true
 	}
 	f.to(address, true)
@@ -101,7 +104,7 @@ func (p *packer) pack(address string, hs []*handling) int {
 }
 
 // packHead is the length of a pack without members.
-var packHead = len(wire.AppendPack(nil))
+var packHead = len(wire.AppendPack(nil, wire.KindReplies, ID{}))
 
 func (p *packer) settle(h *handling, m *transport.Message) {
 	p.order = append(p.order, h)
@@ -121,7 +124,15 @@ func (p *packer) reset() {
 
 // packable reports whether h's reply may share a message: its caller reads such frames, and none that it was in has failed.
 func (h *handling) packable() bool {
-	return h.packs && !h.alone && h.toLane() && len(h.reply.b) <= packMember
+	return h.packs && !h.alone && h.toLane() && (h.carries() || len(h.reply.b) <= packMember)
+}
+
+// packedSize is how much h's reply adds to a pack, at most.
+func (h *handling) packedSize() int {
+	if h.carries() {
+		return len(h.reply.b) - packHead
+	}
+	return wire.MemberSize(len(h.reply.b))
 }
 
 // message is what h's settlement publishes by itself. Only here is a reply addressed: most travel in packs.

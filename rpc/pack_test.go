@@ -209,7 +209,7 @@ func replyTo(id rpc.ID, body string) []byte {
 }
 
 func packOf(frames ...[]byte) []byte {
-	p := wire.AppendPack(nil)
+	p := wire.AppendPack(nil, wire.KindReplies, wire.ID{})
 	for _, f := range frames {
 		p = wire.AppendMember(p, f)
 	}
@@ -239,7 +239,7 @@ func TestMembersOfAPackAreJudgedAlone(t *testing.T) {
 			cut := packOf(replyTo(ids[0], "cut"), replyTo(ids[1], "cut"))
 			return [][]byte{
 				cut[:len(cut)-1],
-				wire.AppendPack(nil), // of nothing
+				wire.AppendPack(nil, wire.KindReplies, wire.ID{}), // of nothing
 				packOf(
 					replyTo(rpc.NewID(), "forged"), []byte("garbage"), nil, packOf(replyTo(ids[0], "nested")),
 					wire.Append(nil, &wire.Envelope{Kind: wire.KindRequest, ID: ids[0], Attempt: 1}),

@@ -18,7 +18,8 @@ type call struct {
 	ready    chan struct{} // capacity 1: a token when reply or err is set
 	reply    []byte
 	err      *Error
-	deadline int64 // in the table's time
+	packing  *packing // nil: the request travels alone
+	deadline int64    // in the table's time
 
 	refs    atomic.Int32
 	publish atomic.Int64 // when the outcome was known, in the table's time, × 4, + transport.Outcome + 1; 0 while it is under way
@@ -43,7 +44,7 @@ func (c *call) release() {
 	case <-c.ready:
 	default:
 	}
-	c.reply, c.err = nil, nil
+	c.reply, c.err, c.packing = nil, nil, nil
 	c.publish.Store(0)
 	if c.dropped.Load() {
 		c.dropped.Store(false)

@@ -59,21 +59,25 @@ type publisher struct {
 
 	// used by the flush that is under way only
 	items   []outgoing
+	at      []int // which of msgs each of items is in
 	msgs    []transport.Message
 	results []transport.Result
+	packs   []*packing // those with requests in this flush
+	limit   int        // of a packed frame, in bytes
 }
 
 type outgoing struct {
 	stream string
 	key    string
 	lane   bool
-	call   *call // nil: nobody waits
+	call   *call    // nil: nobody waits
+	pack   *packing // nil: goes alone
 	oneWay bool
 	frame  *frame
 }
 
 func newPublisher(d transport.Driver, table *calls, o Observer) *publisher {
-	p := &publisher{d: d, observer: o, table: table}
+	p := &publisher{d: d, observer: o, table: table, limit: min(packBytes, d.Capabilities().MaxBody-deadHeadroom)}
 	p.batch = newBatcher(p.flush)
 	return p
 }
@@ -82,7 +86,7 @@ func newPublisher(d transport.Driver, table *calls, o Observer) *publisher {
 // can wait as long as a broker may be silent. It reports false after close.
 func (p *publisher) publish(c *call, env *wire.Envelope, stream, key string, alone bool) bool {
 	f := encodeFrame(env)
-	o := outgoing{stream: stream, key: key, call: c, oneWay: env.Kind == wire.KindSend, frame: f}
+	o := outgoing{stream: stream, key: key, call: c, pack: c.packing, oneWay: env.Kind == wire.KindSend, frame: f}
 	if alone && p.batch.addAlone(o) || !alone && p.batch.add(o) {
 		return true
 	}
@@ -101,7 +105,7 @@ func (p *publisher) cancel(id ID) {
 func (p *publisher) close() { p.batch.close() }
 
 func (p *publisher) flush(batch []outgoing) {
-	p.items, p.msgs = p.items[:0], p.msgs[:0]
+	p.items, p.at, p.msgs = p.items[:0], p.at[:0], p.msgs[:0]
 	for _, o := range batch {
 		if o.call != nil && o.call.dropped.Load() { // its caller left before it was sent
 			o.call.settle(transport.OutcomeRejected, 0)
@@ -109,11 +113,12 @@ func (p *publisher) flush(batch []outgoing) {
 			o.frame.release()
 			continue
 		}
-		m := transport.Message{Stream: o.stream, Lane: o.lane, Key: o.key, Body: o.frame.b}
-		if o.call != nil {
-			m.DedupID = dedupID(p.d, o.call.id)
+		p.items = append(p.items, o)
+		if o.pack != nil && len(o.frame.b) <= packMember {
+			p.at = append(p.at, p.pack(o))
+		} else {
+			p.at = append(p.at, p.single(o))
 		}
-		p.items, p.msgs = append(p.items, o), append(p.msgs, m)
 	}
 	if len(p.msgs) == 0 {
 		return
@@ -130,11 +135,25 @@ func (p *publisher) flush(batch []outgoing) {
 	for i, o := range p.items {
 		o.frame.release()
 		if o.call != nil {
-			p.outcome(o, results[i], now)
+			p.outcome(o, results[p.at[i]], now)
 		}
 	}
+	for _, k := range p.packs {
+		k.reset()
+	}
+	p.packs = p.packs[:0]
 	clear(p.items)
 	clear(p.msgs)
+}
+
+// single adds o as a message of its own, and returns its place.
+func (p *publisher) single(o outgoing) int {
+	m := transport.Message{Stream: o.stream, Lane: o.lane, Key: o.key, Body: o.frame.b}
+	if o.call != nil {
+		m.DedupID = dedupID(p.d, o.call.id)
+	}
+	p.msgs = append(p.msgs, m)
+	return len(p.msgs) - 1
 }
 
 // dedupID is made only for brokers that use it: it is a string per call.

@@ -89,12 +89,18 @@ func (c *Client) deliver(b []byte) {
 // finish turns what was delivered into the call's result; decoding happens here so that callers share the work.
 func (c *Client) finish(p *call, start time.Time) (*Response, *Error) {
 	if p.err != nil {
+		if p.packing != nil && p.err.Code == CodeDeadlineExceeded {
+			p.packing.took(time.Since(start))
+		}
 		return nil, p.err
 	}
 	var env wire.Envelope
 	if err := c.fields.Decode(&env, p.reply); err != nil {
 		c.cfg.Observer.ReplyDropped(DropBad)
 		return nil, &Error{Code: CodeInternal, Message: "the reply can't be decoded", Published: transport.OutcomeAccepted, Err: err}
+	}
+	if p.packing != nil {
+		p.packing.took(time.Duration(env.HandlerMicros) * time.Microsecond)
 	}
 	if env.Code != CodeOK {
 		e := &Error{Code: env.Code, Message: env.Message, Origin: OriginHandler, Published: transport.OutcomeAccepted, Header: env.Headers}

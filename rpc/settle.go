@@ -57,6 +57,10 @@ func (h *handling) adopt(d *transport.Delivery) {
 
 // settle frees the slot and queues the settlement that h describes.
 func (s *Server) settle(h *handling, verb transport.Verb) {
+	if h.member() {
+		s.settleMember(h, verb)
+		return
+	}
 	h.verb = verb
 	quiet := !h.slotless && s.slots.free(h.stream)
 	if verb == transport.Release {
@@ -66,7 +70,7 @@ func (s *Server) settle(h *handling, verb transport.Verb) {
 	}
 	// After a stop (SIGSTOP, a sleeping machine) the lease may be gone without anybody having noticed: ask first.
 	if h.toLane() && s.caps.Extend && h.waited+h.took > s.cfg.Lease && s.leases.age(h, time.Now()) > s.cfg.Lease && !s.stillOurs(h) {
-		h.ran = false
+		h.disown()
 		s.done(h)
 		return
 	}
@@ -124,12 +128,22 @@ func (s *Server) done(hs ...*handling) {
 		if !h.slotless {
 			n++
 		}
+		switch {
+		case h.carries():
+			s.dedup.end(h.carrier.list...)
+		case h.counted:
+			h.counted = false
+			s.part(h.carrier)
+		}
 	}
 	s.slots.settled(n)
 }
 
 // flushSettlements hands a batch to the driver. The settling batcher calls it, once at a time.
 func (s *Server) flushSettlements(batch []*handling) {
+	if batch = s.publishMembers(batch); len(batch) == 0 {
+		return
+	}
 	p := s.packer
 	p.arrange(batch)
 	s.errs = slices.Grow(s.errs[:0], len(batch))[:len(batch)]
@@ -174,12 +188,16 @@ func (s *Server) settledBadly(h *handling, d *transport.Delivery, err error) {
 		s.queue(h)
 	case code == transport.CodeStale:
 		s.cfg.Observer.LeaseLost(h.stream.cfg.Name)
-		h.ran = false // if it comes back to this worker it has to be answered
+		h.disown() // if it comes back to this worker it has to be answered
 		s.done(h)
 	case code == transport.CodeClosed:
 		s.done(h)
 	case inPack && (code == transport.CodeTooLarge || code == transport.CodeInvalid || code == transport.CodeDenied || code == transport.CodeUnsupported || code == transport.CodeInternal):
 		s.queue(h)
+	case h.carries() && toLane && (code == transport.CodeTooLarge || code == transport.CodeInvalid || code == transport.CodeDenied || code == transport.CodeUnsupported):
+		s.unpackReplies(h)
+	case h.again && code == transport.CodeNotFound: // the stream was deleted, with all that it held
+		s.done(h)
 	case toLane && code == transport.CodeNotFound:
 		// The caller's process is gone, and with it everyone who could read the reply.
 		s.withoutReply(h)
@@ -210,7 +228,7 @@ func (s *Server) settledBadly(h *handling, d *transport.Delivery, err error) {
 }
 
 // toLane reports whether an answer goes with the settlement, rather than a dead letter or nothing.
-func (h *handling) toLane() bool { return h.reply != nil && h.dead == "" }
+func (h *handling) toLane() bool { return h.reply != nil && h.dead == "" && !h.again }
 
 func (h *handling) dropReply() {
 	if h.reply != nil {

@@ -25,7 +25,7 @@ func (w Wiring) startGateway(ctx context.Context, spec role.Spec) (*role.Part, e
 	order := GatewayOrder{Listener: ln, URL: spec.URL, Idle: spec.Routes, Observer: &obs}
 	paths, streams := pathsOf(spec), streamsOf(spec)
 	for i, path := range paths.names {
-		order.Echo = append(order.Echo, EchoRoute{Path: path, Stream: streams.names[i]})
+		order.Echo = append(order.Echo, EchoRoute{Path: path, Stream: streams.names[i], Pack: spec.Pack})
 	}
 	base, probe := "http://"+ln.Addr().String(), &http.Client{Timeout: time.Second}
 	p, err := inBackground(ctx, func(ctx context.Context) error { return w.Gateway(ctx, order) }, func() error {

@@ -29,6 +29,7 @@ func openDriver(ctx context.Context, url string) (transport.Driver, error) {
 type rpcCaller struct {
 	client  *rpc.Client
 	streams targets
+	pack    bool
 }
 
 func startRPCClient(ctx context.Context, spec role.Spec) (*role.Part, error) {
@@ -42,7 +43,7 @@ func startRPCClient(ctx context.Context, spec role.Spec) (*role.Part, error) {
 		return nil, errors.Join(err, d.Close(ctx))
 	}
 	return &role.Part{
-		Caller:   &rpcCaller{client: c, streams: streamsOf(spec)},
+		Caller:   &rpcCaller{client: c, streams: streamsOf(spec), pack: spec.Pack},
 		Counters: obs.counters,
 		Split:    obs.split,
 		Close:    func(ctx context.Context) error { return errors.Join(c.Close(ctx), d.Close(ctx)) },
@@ -51,7 +52,7 @@ func startRPCClient(ctx context.Context, spec role.Spec) (*role.Part, error) {
 
 // Call implements Caller.
 func (c *rpcCaller) Call(ctx context.Context, _, body []byte) ([]byte, error) {
-	resp, err := c.client.Call(ctx, &rpc.Request{Stream: c.streams.of(body), Function: echoFunction, Body: body})
+	resp, err := c.client.Call(ctx, &rpc.Request{Stream: c.streams.of(body), Function: echoFunction, Body: body, Pack: c.pack})
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,10 @@ type GatewayOrder struct {
 }
 
 // EchoRoute is one of a gateway's routes.
-type EchoRoute struct{ Path, Stream string }
+type EchoRoute struct {
+	Path, Stream string
+	Pack         bool
+}
 
 // WorkerOrder is what a worker of the benchmark serves.
 type WorkerOrder struct {

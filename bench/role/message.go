@@ -20,6 +20,8 @@ type Spec struct {
 	Streams int `json:",omitempty"`
 	// Slots is how many requests a worker takes at once.
 	Slots int
+	// Pack has callers and gateways say that requests may share messages (rpc.Request.Pack).
+	Pack bool `json:",omitempty"`
 	// Routes is how many routes a gateway has besides the one that is called.
 	Routes int `json:",omitempty"`
 	// Kinds, if given, are those of the load: a worker spends the CPU time that bodies ask for (load.Demand).

@@ -110,7 +110,7 @@ func gatewayRoutes(cfg *config.Config) []gateway.Route {
 		method, path, _ := strings.Cut(r.Match, " ")
 		out[i] = gateway.Route{
 			Method: method, Path: strings.TrimSpace(path), Stream: r.Stream, Function: r.Function, Timeout: r.Timeout.D(),
-			BodyLimit: int64(r.BodyLimit), MaxInFlight: r.InFlight, Public: r.Public, OneWay: r.OneWay,
+			BodyLimit: int64(r.BodyLimit), MaxInFlight: r.InFlight, Public: r.Public, OneWay: r.OneWay, Pack: r.Pack,
 		}
 	}
 	return out
@@ -132,7 +132,7 @@ func benchGateway(ctx context.Context, o parts.GatewayOrder) error {
 	defer closeQuietly(client.Close)
 	var routes []gateway.Route
 	for _, r := range o.Echo {
-		routes = append(routes, gateway.Route{Method: http.MethodPost, Path: r.Path, Stream: r.Stream, Function: "echo"})
+		routes = append(routes, gateway.Route{Method: http.MethodPost, Path: r.Path, Stream: r.Stream, Function: "echo", Pack: r.Pack})
 	}
 	for i := range o.Idle {
 		routes = append(routes, gateway.Route{Method: http.MethodPost, Path: fmt.Sprintf("/idle/%d/{id}", i), Stream: o.Echo[0].Stream, Function: "idle"})

@@ -51,6 +51,9 @@ func routeNotes(cfg *config.Config, r config.Route) string {
 	if r.OneWay {
 		notes = append(notes, "one-way")
 	}
+	if r.Pack {
+		notes = append(notes, "packs")
+	}
 	if r.Public && cfg.Gateway.Auth.JWT != nil {
 		notes = append(notes, "public")
 	}

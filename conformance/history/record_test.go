@@ -177,7 +177,7 @@ func TestBrowserStays(t *testing.T) {
 // TestPack: each reply of a pack is in the books by itself; what can't be unpacked is one unknown body.
 func TestPack(t *testing.T) {
 	ids := []rpc.ID{rpc.NewID(), rpc.NewID()}
-	pack := wire.AppendPack(nil)
+	pack := wire.AppendPack(nil, wire.KindReplies, wire.ID{})
 	for _, id := range ids {
 		pack = wire.AppendMember(pack, wire.Append(nil, &wire.Envelope{Kind: wire.KindReply, ID: id, Attempt: 1}))
 	}

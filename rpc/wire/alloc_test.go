@@ -25,7 +25,7 @@ func TestAllocations(t *testing.T) {
 	})
 	members := 0
 	packed := wire.Append(nil, goldenVectors()["replies"].e)
-	check("pack", 0, func() { buf = wire.AppendMember(wire.AppendPack(buf[:0]), frame) })
+	check("pack", 0, func() { buf = wire.AppendMember(wire.AppendPack(buf[:0], wire.KindReplies, wire.ID{}), frame) })
 	check("unpack", 0, func() { _ = wire.Unpack(packed, func([]byte) { members++ }) })
 	var used wire.Envelope
 	check("decode into a used envelope", 1, func() { _ = wire.Decode(&used, frame) })

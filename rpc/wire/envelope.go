@@ -59,6 +59,8 @@ const (
 	KindDead
 	// KindReplies carries several replies to one lane: see Unpack.
 	KindReplies
+	// KindRequests carries several requests of one caller to one stream: see Unpack.
+	KindRequests
 	kindCount
 )
 
@@ -76,6 +78,8 @@ func (k Kind) String() string {
 		return "dead"
 	case KindReplies:
 		return "replies"
+	case KindRequests:
+		return "requests"
 	default:
 		return "unknown"
 	}

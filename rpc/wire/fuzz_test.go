@@ -88,10 +88,10 @@ func checkPack(frame []byte) error {
 		return nil
 	}
 	var e wire.Envelope
-	if err := wire.Decode(&e, frame); err != nil || e.Kind != wire.KindReplies || len(members) == 0 {
+	if err := wire.Decode(&e, frame); err != nil || e.Kind != wire.KindReplies && e.Kind != wire.KindRequests || len(members) == 0 {
 		return fmt.Errorf("a good pack of %d members is no good frame of its kind: %v, %v", len(members), e.Kind, err)
 	}
-	again := wire.AppendPack(nil)
+	again := wire.AppendPack(nil, wire.KindReplies, wire.ID{})
 	head := len(again)
 	for _, m := range members {
 		again = wire.AppendMember(again, m)
@@ -116,7 +116,7 @@ func FuzzUnpack(f *testing.F) {
 // TestMutatedPacks is to FuzzUnpack what TestMutatedFrames is to FuzzDecode.
 func TestMutatedPacks(t *testing.T) {
 	v := goldenVectors()
-	all := [][]byte{wire.Append(nil, v["replies"].e), wire.Append(nil, v["reply"].e)}
+	all := [][]byte{wire.Append(nil, v["replies"].e), wire.Append(nil, v["requests"].e), wire.Append(nil, v["reply"].e)}
 	rnd := rand.New(rand.NewPCG(3, 15))
 	good := 0
 	for i := range 5000 {

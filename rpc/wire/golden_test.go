@@ -130,9 +130,9 @@ func id(b byte) wire.ID {
 	return id
 }
 
-// pack is the body of a frame of KindReplies.
+// pack is the body of a pack, whatever its kind.
 func pack(members ...*wire.Envelope) []byte {
-	frame := wire.AppendPack(nil)
+	frame := wire.AppendPack(nil, wire.KindReplies, wire.ID{})
 	head := len(frame)
 	for _, e := range members {
 		frame = wire.AppendMember(frame, wire.Append(nil, e))
@@ -166,6 +166,12 @@ func goldenVectors() map[string]struct {
 			Kind: wire.KindReplies, Body: pack(
 				&wire.Envelope{Kind: wire.KindReply, ID: id(0x10), Status: 201, Body: bytes.Repeat([]byte{9}, 100)},
 				&wire.Envelope{Kind: wire.KindReply, ID: id(0x30), Code: wire.CodeNotFound, Message: "no post 7"},
+			),
+		}},
+		"requests": {"two requests of one caller to one stream in one frame, which has an id of its own", &wire.Envelope{
+			Kind: wire.KindRequests, ID: id(0x70), Body: pack(
+				&wire.Envelope{Kind: wire.KindRequest, Packs: true, ID: id(0x10), Attempt: 1, Deadline: ms + 10_000, Budget: 10_000, ReplyTo: "lane.gw-1.7f3a", Function: "f", Body: bytes.Repeat([]byte{9}, 100)},
+				&wire.Envelope{Kind: wire.KindRequest, Packs: true, ID: id(0x30), Attempt: 1, Deadline: ms + 5_000, Budget: 5_000, ReplyTo: "lane.gw-1.7f3a", Function: "g"},
 			),
 		}},
 		"send": {"a one-way message, with an idempotency key and no deadline", &wire.Envelope{

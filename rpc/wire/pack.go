@@ -2,13 +2,23 @@ package wire
 
 import "encoding/binary"
 
-// A frame of KindReplies carries whole reply frames, its members, so that one message answers many calls of one client. Its
-// body is, for each member, a length (as in a field) and the member's frame.
+// A frame of KindReplies or KindRequests carries whole frames, its members: one message answers many calls of one client, or makes
+// them. Its body is, for each member, a length (as in a field) and the member's frame.
 
-// AppendPack begins a frame of KindReplies behind dst and returns the longer slice; AppendMember adds to it.
-func AppendPack(dst []byte) []byte {
-	return Append(dst, &Envelope{Kind: KindReplies})
+// AppendPack begins a pack of kind k behind dst and returns the longer slice; AppendMember adds to it. id is zero in a pack of
+// replies.
+func AppendPack(dst []byte, k Kind, id ID) []byte {
+	return Append(dst, &Envelope{Kind: k, ID: id})
 }
+
+// Members are the members of a pack that AppendPack made and AppendMember filled, as they stand in it. They alias pack.
+func Members(pack []byte) []byte { return pack[packHead:] }
+
+// SetBudget changes the budget in the frame b, which must be a good one, to ms milliseconds.
+func SetBudget(b []byte, ms uint32) { binary.BigEndian.PutUint32(b[32:], ms) }
+
+// packHead is the length of a pack without members, as AppendPack makes it: the fixed part and the tag of the body.
+const packHead = fixedLen + 1
 
 // AppendMember adds one frame to the pack that dst ends with and returns the longer slice. It does not keep frame.
 func AppendMember(dst, frame []byte) []byte {
@@ -20,13 +30,13 @@ func AppendMember(dst, frame []byte) []byte {
 func MemberSize(n int) int { return binary.MaxVarintLen32 + n }
 
 // Unpack calls f with each member of the pack b, in order. Members alias b, with no spare capacity, and may be any bytes: f has
-// to look whether one is a reply. A frame that is no pack, that holds nothing, or whose lengths don't fit is refused as a whole,
+// to look whether one is what it takes. A frame that is no pack, that holds nothing, or whose lengths don't fit is refused as a whole,
 // before any call of f, with a *DecodeError. It allocates nothing for a good pack and never panics.
 func Unpack(b []byte, f func(member []byte)) error {
 	if err := checkFixed(b); err != nil {
 		return err
 	}
-	if k := Kind(b[1]); k != KindReplies {
+	if k := Kind(b[1]); k != KindReplies && k != KindRequests {
 		return &DecodeError{ReasonKind, "a " + k.String() + " frame is no pack", 1}
 	}
 	end, _, err := scan(b)

@@ -6,7 +6,7 @@ Run `python3 ref.py DIR` to check it against DIR/golden/*.json and DIR/bad.json.
 import glob, hashlib, json, os, struct, sys
 
 VERSION, FIXED, MAX_STRING, MAX_FIELDS, MAX_FIELD_BYTES = 1, 48, 8192, 256, 65536
-KINDS = ["", "request", "send", "reply", "cancel", "dead", "replies"]
+KINDS = ["", "request", "send", "reply", "cancel", "dead", "replies", "requests"]
 CODES = ["ok", "canceled", "unknown", "invalid_argument", "deadline_exceeded", "not_found", "already_exists",
          "permission_denied", "resource_exhausted", "failed_precondition", "aborted", "out_of_range", "unimplemented",
          "internal", "unavailable", "data_loss", "unauthenticated"]
@@ -106,9 +106,9 @@ def decode(frame):
 
 
 def unpack(frame):
-    """The members of a frame of kind "replies"."""
+    """The members of a frame of kind "replies" or "requests"."""
     e, members = decode(frame), []
-    if e["kind"] != "replies":
+    if e["kind"] not in ("replies", "requests"):
         raise BadFrame("kind", 1)
     body = e["body"]
     start = p = len(frame) - len(body)
@@ -149,9 +149,9 @@ def main(root):
         assert len(frame) == v["length"] and hashlib.sha256(frame).hexdigest() == v["sha256"], path
         assert v.get("frame", frame.hex()) == frame.hex(), path
         assert decode(frame) == e, path
-        if e["kind"] == "replies":
+        if e["kind"] in ("replies", "requests"):
             members = unpack(frame)
-            assert [decode(m)["kind"] for m in members] == ["reply"] * 2, path
+            assert [decode(m)["kind"] for m in members] == [{"replies": "reply", "requests": "request"}[e["kind"]]] * 2, path
             assert b"".join(put_bytes(m) for m in members) == e["body"], path
         good += 1
     with open(os.path.join(root, "bad.json"), encoding="utf-8") as f:
