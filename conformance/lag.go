@@ -75,6 +75,15 @@ func liveConsumers(e *Env) {
 		if took := time.Since(start); took > e.d(2500*time.Millisecond) {
 			e.Errorf("it took %v until %d consumers were alive", took, n)
 		}
+		if p, ok := watcher.(transport.Presence); ok {
+			// Of a name that is none nothing is known, and that changes nothing of the others.
+			got := make([]bool, 3)
+			ctx, cancel := e.ctx(patience)
+			defer cancel()
+			if err := p.Live(ctx, []string{"nobody." + s, s, "no stream"}, group, got); err != nil || got[0] || got[1] != (n > 0) || !got[2] {
+				e.Errorf("with %d consumers Live tells %v of a stream without, of this one and of a name that is none; %v", n, got, err)
+			}
+		}
 	}
 	list := func(c transport.Consumer, credit int) {
 		ctx, cancel := e.ctx(quiet)

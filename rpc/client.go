@@ -233,7 +233,7 @@ func (c *Client) once(ctx context.Context, req *Request, env *wire.Envelope, now
 	if err := ctx.Err(); err != nil {
 		return nil, endOf(err, transport.OutcomeRejected)
 	}
-	waited, err := c.presence.check(ctx, req.Stream, now, deadline)
+	served, waited, err := c.presence.check(ctx, req.Stream, now, deadline)
 	if err != nil {
 		return nil, err
 	}
@@ -269,6 +269,9 @@ func (c *Client) once(ctx context.Context, req *Request, env *wire.Envelope, now
 		}
 	} else {
 		<-p.ready
+	}
+	if p.err == nil {
+		c.presence.answered(served, now)
 	}
 	return c.finish(p, now)
 }

@@ -22,12 +22,15 @@ const (
 	presenceAtOnce = 32
 	// presenceFresh is how old a count may be to refuse a call by: a worker that has just come must not be overlooked.
 	presenceFresh = 20 * time.Millisecond
+	// presenceHeard is how much later than the last that is known an answered call must have begun to be noted.
+	presenceHeard = presenceEvery / 8
 )
 
 // presence knows which streams have live workers, by sampling, so that a call to a dead stream fails at once and a call to a
-// live one pays only a map look-up.
+// live one pays only a map look-up. A call that was answered is as good as a sample made when it began: while calls are, nobody asks.
 type presence struct {
 	d     transport.Driver
+	many  transport.Presence // d, if it can tell of many streams at once
 	group string
 	wait  time.Duration
 
@@ -35,6 +38,7 @@ type presence struct {
 	fast    atomic.Pointer[servedStream] // one that is in use, spared the look-up: most clients call few streams
 	kick    chan struct{}
 	life    context.Context // ends with the client
+	base    time.Time       // heard counts from here
 	first   chan struct{}   // a token for each first count that is under way
 }
 
@@ -47,6 +51,8 @@ type served struct {
 	gone atomic.Bool  // not sampled any more
 	live atomic.Bool  // the last sample found a worker, or could not tell
 	used atomic.Int64 // Unix seconds of the last call
+	// heard is when the last call that was answered began, about: some worker has received since.
+	heard atomic.Int64
 
 	mu      sync.Mutex
 	known   bool
@@ -56,7 +62,9 @@ type served struct {
 }
 
 func newPresence(life context.Context, d transport.Driver, group string, wait time.Duration) *presence {
-	return &presence{d: d, group: group, wait: wait, kick: make(chan struct{}, 1), life: life, first: make(chan struct{}, presenceAtOnce)}
+	p := &presence{d: d, group: group, wait: wait, kick: make(chan struct{}, 1), life: life, base: time.Now(), first: make(chan struct{}, presenceAtOnce)}
+	p.many, _ = d.(transport.Presence)
+	return p
 }
 
 func (p *presence) get(stream string, now time.Time) *served {
@@ -86,7 +94,7 @@ func (p *presence) get(stream string, now time.Time) *served {
 func (p *presence) begin(stream string, s *served) {
 	select {
 	case p.first <- struct{}{}:
-		p.sample(p.life, stream, s)
+		p.sample(p.life, []string{stream}, []*served{s})
 		<-p.first
 	case <-p.life.Done():
 	}
@@ -107,6 +115,16 @@ func (s *served) use(now time.Time) {
 	}
 }
 
+// answered notes that a call which began at start was answered. s may be nil: nobody samples.
+func (p *presence) answered(s *served, start time.Time) {
+	if s == nil {
+		return
+	}
+	if at := int64(start.Sub(p.base)); at-s.heard.Load() > int64(presenceHeard) {
+		s.heard.Store(at) // of two at once either will do
+	}
+}
+
 // now has the sampler count at once.
 func (p *presence) now() {
 	select {
@@ -115,15 +133,20 @@ func (p *presence) now() {
 	}
 }
 
-// check returns nil when a worker serves the stream or nobody can tell, after waiting for one as long as it is worth it.
-func (p *presence) check(ctx context.Context, stream string, now, deadline time.Time) (waited bool, err *Error) {
+// check returns no error when a worker serves the stream or nobody can tell, after waiting for one as long as it is worth it. What it
+// returns besides is for answered.
+func (p *presence) check(ctx context.Context, stream string, now, deadline time.Time) (s *served, waited bool, err *Error) {
 	if p.wait < 0 {
-		return false, nil
+		return nil, false, nil
 	}
-	s := p.get(stream, now)
+	s = p.get(stream, now)
 	if s.live.Load() {
-		return false, nil
+		return s, false, nil
 	}
+	return s, true, p.await(ctx, stream, s, now, deadline)
+}
+
+func (p *presence) await(ctx context.Context, stream string, s *served, now, deadline time.Time) *Error {
 	t := time.NewTimer(min(p.wait, deadline.Sub(now)))
 	defer t.Stop()
 	again := false
@@ -133,11 +156,11 @@ func (p *presence) check(ctx context.Context, stream string, now, deadline time.
 		live, known, since, asked, counted := s.live.Load(), s.known, s.since, s.asked, s.counted
 		s.mu.Unlock()
 		if live {
-			return true, nil
+			return nil
 		}
 		if known && time.Since(since) >= p.wait {
 			if asked.After(after) || time.Since(asked) <= presenceFresh {
-				return true, noWorker(stream)
+				return noWorker(stream)
 			}
 			p.now()
 		}
@@ -145,16 +168,16 @@ func (p *presence) check(ctx context.Context, stream string, now, deadline time.
 		case <-counted:
 		case <-t.C:
 			if !known { // the broker does not answer: let the publish find out
-				return true, nil
+				return nil
 			}
 			if again { // and no count has come since
-				return true, noWorker(stream)
+				return noWorker(stream)
 			}
 			again, after = true, time.Now() // on a busy machine the last count may be older than the worker that has come meanwhile
 			p.now()
 			t.Reset(min(p.wait/3, deadline.Sub(after))) // with the default, refused within a second
 		case <-ctx.Done():
-			return true, endOf(ctx.Err(), transport.OutcomeRejected)
+			return endOf(ctx.Err(), transport.OutcomeRejected)
 		}
 	}
 }
@@ -183,37 +206,65 @@ func (p *presence) run(ctx context.Context) {
 	}
 }
 
-// sampleAll counts all streams in use, or, when it was asked for, those that seem to have no worker: only their callers wait.
+// sampleAll counts all streams in use of which nothing was heard, or, when it was asked for, those that seem to have no worker: only
+// their callers wait.
 func (p *presence) sampleAll(ctx context.Context, asked bool) {
-	idle := time.Now().Add(-presenceIdle).Unix()
-	var counts sync.WaitGroup
-	at := make(chan struct{}, presenceAtOnce)
+	now := time.Now()
+	idle, heard := now.Add(-presenceIdle).Unix(), int64(now.Add(-presenceEvery).Sub(p.base))
+	var streams []string
+	var states []*served
 	p.streams.Range(func(k, v any) bool {
 		stream, s := k.(string), v.(*served)
-		switch {
+		switch live := s.live.Load(); {
 		case s.used.Load() < idle:
 			p.leave(stream, s)
-		case !asked || !s.live.Load():
-			at <- struct{}{}
-			counts.Go(func() {
-				p.sample(ctx, stream, s)
-				<-at
-			})
+		case live && (asked || s.heard.Load() >= heard):
+		default:
+			streams, states = append(streams, stream), append(states, s)
 		}
-		return ctx.Err() == nil
+		return true
 	})
+	if p.many != nil {
+		p.sample(ctx, streams, states)
+		return
+	}
+	var counts sync.WaitGroup
+	at := make(chan struct{}, presenceAtOnce)
+	for i := range streams {
+		at <- struct{}{}
+		counts.Go(func() {
+			p.sample(ctx, streams[i:i+1], states[i:i+1])
+			<-at
+		})
+	}
 	counts.Wait()
 }
 
-func (p *presence) sample(ctx context.Context, stream string, s *served) {
+// sample asks who serves streams, several only where the driver can tell.
+func (p *presence) sample(ctx context.Context, streams []string, states []*served) {
+	if len(streams) == 0 {
+		return
+	}
 	start := time.Now()
 	ask, cancel := context.WithTimeout(ctx, presenceAsk)
-	lag, err := p.d.Lag(ask, stream, p.group)
-	cancel()
-	live := err == nil && lag.Consumers != 0
-	if err != nil && !transport.IsCode(err, transport.CodeNotFound) {
-		live = true // can't tell: the publish will
+	defer cancel()
+	live := make([]bool, len(streams))
+	var err error
+	if p.many != nil {
+		err = p.many.Live(ask, streams, p.group, live)
+	} else {
+		var lag transport.Lag
+		lag, err = p.d.Lag(ask, streams[0], p.group)
+		live[0] = lag.Consumers != 0
 	}
+	for i, s := range states {
+		// Can't tell: the publish will.
+		s.sampled(start, err == nil && live[i] || err != nil && !transport.IsCode(err, transport.CodeNotFound))
+	}
+}
+
+// sampled stores what a sample that began at start has found.
+func (s *served) sampled(start time.Time, live bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.known && start.Before(s.asked) { // a count that began later has ended sooner

@@ -106,6 +106,16 @@ type StreamDeleter interface {
 	DeleteStreams(ctx context.Context, streams []string) error
 }
 
+// Presence is what a driver may offer besides, where Capabilities.LiveConsumers: whether anybody serves, of many streams at
+// once, for less than Lag of each costs the broker.
+type Presence interface {
+	// Live sets live[i] to whether a consumer of group serves streams[i]; both slices have the same length. Where that can't be
+	// known, for a stream or for all by an error, it is to be taken as true; a stream that does not exist has none. It may answer
+	// as soon as one consumer is known. Blocks for one broker round trip, or until the consumers that are asked have answered,
+	// at the latest until ctx ends. The driver keeps neither slice.
+	Live(ctx context.Context, streams []string, group string, live []bool) error
+}
+
 // StreamSpec names a stream and the groups that read it.
 type StreamSpec struct {
 	// Stream is 1–200 characters of [A-Za-z0-9._-], see CheckName.

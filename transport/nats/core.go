@@ -67,7 +67,7 @@ func (d *Driver) coreLag(ctx context.Context, stream, group string) (transport.L
 	if _, up := d.link.current(); !up {
 		return transport.Lag{}, failMsg(transport.CodeUnavailable, "lag", stream, "the connection to NATS is down")
 	}
-	n := d.presence.count(ctx, stream, group)
+	n := d.presence.count(ctx, stream, group, false)
 	if n == 0 && !d.ensured(stream, group) {
 		return transport.Lag{}, failMsg(transport.CodeNotFound, "lag", stream, "this driver has not ensured the stream and group, and core NATS has no streams to look at")
 	}

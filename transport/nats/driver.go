@@ -104,7 +104,7 @@ func (d *Driver) Lag(ctx context.Context, stream, group string) (transport.Lag, 
 		}
 	}
 	live := make(chan int, 1)
-	go func() { live <- d.presence.count(limited, stream, group) }()
+	go func() { live <- d.presence.count(limited, stream, group, false) }()
 	l, err := d.backlog(limited, stream, group)
 	l.Consumers = <-live
 	return l, err

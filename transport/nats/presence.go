@@ -137,8 +137,9 @@ func (p *presence) heard(m *natsgo.Msg) {
 	}
 }
 
-// count asks who serves stream for group, and returns how many do; −1 when there are some, but none has answered so far.
-func (p *presence) count(ctx context.Context, stream, group string) int {
+// count asks who serves stream for group, and returns how many do; −1 when there are some, but none has answered so far. any: the
+// first answer is enough, and how many they are is not waited for.
+func (p *presence) count(ctx context.Context, stream, group string, any bool) int {
 	subject := liveSubject(stream, group)
 	p.mu.Lock()
 	g := p.groups[subject]
@@ -177,7 +178,7 @@ func (p *presence) count(ctx context.Context, stream, group string) int {
 			}
 		}
 		p.mu.Unlock()
-		if none || fresh > 0 && known == 0 && !first {
+		if none || fresh > 0 && (any || known == 0 && !first) {
 			return p.living(g)
 		}
 		if fresh > 0 && !answered {

@@ -213,6 +213,16 @@ for _, g in ipairs(groups) do
 end
 return 0`)
 
+// liveScript counts the live consumers. KEYS: presence sets. Answers their counts, 1 for what can't be counted.
+var liveScript = newScript(`
+local t, out = redis.call('TIME'), {}
+local now = '(' .. string.format('%.0f', t[1]*1000 + math.floor(t[2]/1000))
+for i, key in ipairs(KEYS) do
+  local n = redis.pcall('ZCOUNT', key, now, '+inf')
+  out[i] = type(n) == 'number' and n or 1
+end
+return out`)
+
 // laneScript makes sure that a lane exists and tells the id after which its new messages come. KEYS: lane. ARGV: time to
 // live in ms. Answers {id, 1 if it was created}. An entry that is trimmed as it is added leaves
 // an empty stream whose last id is known. Under full memory this is refused, as every XADD is.
