@@ -66,7 +66,7 @@ var selections = []selection{
 		`Starts a redis-server (appendonly everysec), and the clients, workers and gateways as processes of their own; visits
 all legs in turn, forwards and backwards, for several rounds; and prints the ratios that are goals, with what each leg
 cost. Exits with 1 when a call failed or something stayed on the broker. A goal that isn't met is shown, not an error.`,
-		[]string{LegHTTP, LegRPC, LegHand, LegNaive, LegCore, LegProxy, LegPooled, LegGateway, LegRoutes}},
+		[]string{LegHTTP, LegRPC, LegPacked, LegHand, LegNaive, LegCore, LegProxy, LegPooled, LegGateway, LegGatewayPacked, LegRoutes}},
 	{streamsGroup, "rpc on Redis over 1,000 streams, beside one stream",
 		`Starts a redis-server, a client and a worker of one stream and a client and a worker of a thousand, visits both in turn, forwards
 and backwards, for several rounds, and prints what a call costs. Exits with 1 when a call failed.`,
@@ -75,7 +75,7 @@ and backwards, for several rounds, and prints what a call costs. Exits with 1 wh
 		`Starts a nats-server, and the clients and workers as processes of their own; visits all legs in turn, forwards and
 backwards, for several rounds; and prints the ratios that are goals, with what each leg cost. Exits with 1 when a call
 failed. A goal that isn't met is shown, not an error.`,
-		[]string{LegNATS, LegNATSCore, LegNATSNoDedup, LegNATSRequest, LegHTTP}},
+		[]string{LegNATS, LegNATSPacked, LegNATSCore, LegNATSNoDedup, LegNATSRequest, LegHTTP}},
 	{kafkaGroup, "rpc on Kafka, beside rpc on Redis and kafka-go's Writer and Reader",
 		`Starts a Kafka and a redis-server, and the clients and workers as processes of their own; lets the JVM become as fast as it
 stays, which takes half a minute; visits all legs in turn, forwards and backwards, for several rounds; and prints the ratios

@@ -19,7 +19,7 @@ const (
 )
 
 var natsCells = []result.Cell{
-	{Leg: LegNATS, InFlight: busy}, {Leg: LegNATSCore, InFlight: busy}, {Leg: LegNATSRequest, InFlight: busy}, {Leg: LegNATSNoDedup, InFlight: busy},
+	{Leg: LegNATS, InFlight: busy}, {Leg: LegNATSPacked, InFlight: busy}, {Leg: LegNATSCore, InFlight: busy}, {Leg: LegNATSRequest, InFlight: busy}, {Leg: LegNATSNoDedup, InFlight: busy},
 	{Leg: LegNATS, InFlight: 1}, {Leg: LegNATSCore, InFlight: 1}, {Leg: LegNATSRequest, InFlight: 1}, {Leg: LegHTTP, InFlight: 1},
 }
 
@@ -29,6 +29,8 @@ var natsGoals = []Goal{
 	{Title: "rpc on core NATS ÷ nc.Request", What: result.WhatCPU, Num: "nats-core-rpc@256", Den: "nats-request@256"},
 	{Title: "rpc on JetStream ÷ rpc on core NATS", What: result.WhatRate, Num: "nats-rpc@256", Den: "nats-core-rpc@256", AtLeast: 0.6},
 	{Title: "rpc on JetStream ÷ rpc on core NATS", What: result.WhatCPU, Num: "nats-rpc@256", Den: "nats-core-rpc@256"},
+	{Title: "packed requests: rpc on JetStream ÷ rpc on core NATS", What: result.WhatRate, Num: "nats-rpc-packed@256", Den: "nats-core-rpc@256", AtLeast: 0.6, Note: notePack},
+	{Title: "packed requests: rpc on JetStream ÷ rpc on core NATS", What: result.WhatCPU, Num: "nats-rpc-packed@256", Den: "nats-core-rpc@256"},
 	{Title: "rpc on JetStream without dedup ÷ rpc on core NATS", What: result.WhatRate, Num: "nats-rpc-no-dedup@256", Den: "nats-core-rpc@256"},
 	{Title: "one call in flight: rpc on core NATS ÷ net/http", What: result.WhatP50, Num: "nats-core-rpc@1", Den: "http@1", AtMost: 1.7},
 	{Title: "one call in flight: rpc on JetStream ÷ net/http", What: result.WhatP50, Num: "nats-rpc@1", Den: "http@1"},

@@ -62,6 +62,9 @@ func redisLegs(s *role.Program, b broker, gateways bool) []*processLeg {
 	)
 }
 
+// notePack is told beside goals that are judged in that mode as well.
+const notePack = "a declared mode, off by default: the goal of the row without it, judged once more"
+
 // tunedPack says what legs of packed requests have that the defaults have not.
 const tunedPack = "requests that are published at the same moment share messages (Request.Pack): off by default, for short handlers"
 
@@ -75,10 +78,10 @@ func httpLeg(s *role.Program) *processLeg {
 
 // redisCells are visited in this order: what is compared stands close together.
 var redisCells = []result.Cell{
-	{Leg: LegHTTP, InFlight: busy}, {Leg: LegRPC, InFlight: busy}, {Leg: LegHand, InFlight: busy}, {Leg: LegNaive, InFlight: busy},
+	{Leg: LegHTTP, InFlight: busy}, {Leg: LegRPC, InFlight: busy}, {Leg: LegPacked, InFlight: busy}, {Leg: LegHand, InFlight: busy}, {Leg: LegNaive, InFlight: busy},
 	{Leg: LegCore, InFlight: busy},
-	{Leg: LegProxy, InFlight: busy}, {Leg: LegGateway, InFlight: busy}, {Leg: LegRoutes, InFlight: busy, Routes: manyRoutes}, {Leg: LegPooled, InFlight: busy}, {Leg: LegNginx, InFlight: busy},
-	{Leg: LegHTTP, InFlight: busy, Workload: "echo-4k"}, {Leg: LegRPC, InFlight: busy, Workload: "echo-4k"}, {Leg: LegHand, InFlight: busy, Workload: "echo-4k"},
+	{Leg: LegProxy, InFlight: busy}, {Leg: LegGateway, InFlight: busy}, {Leg: LegRoutes, InFlight: busy, Routes: manyRoutes}, {Leg: LegPooled, InFlight: busy}, {Leg: LegGatewayPacked, InFlight: busy}, {Leg: LegNginx, InFlight: busy},
+	{Leg: LegHTTP, InFlight: busy, Workload: "echo-4k"}, {Leg: LegRPC, InFlight: busy, Workload: "echo-4k"}, {Leg: LegPacked, InFlight: busy, Workload: "echo-4k"}, {Leg: LegHand, InFlight: busy, Workload: "echo-4k"},
 	{Leg: LegHTTP, InFlight: 1}, {Leg: LegRPC, InFlight: 1},
 }
 
@@ -90,6 +93,11 @@ var redisGoals = []Goal{
 	{Title: "rpc ÷ direct net/http", What: result.WhatRate, Num: "redis-rpc@256", Den: "http@256", AtLeast: 3},
 	{Title: "rpc ÷ direct net/http", What: result.WhatCPU, Num: "redis-rpc@256", Den: "http@256", AtMost: 0.3},
 	{Title: "rpc ÷ direct net/http, 4 KiB", What: result.WhatRate, Num: "echo-4k:redis-rpc@256", Den: "echo-4k:http@256", AtLeast: 1.5},
+	{Title: "packed requests: rpc ÷ direct net/http", What: result.WhatRate, Num: "redis-rpc-packed@256", Den: "http@256", AtLeast: 3, Note: notePack},
+	{Title: "packed requests: rpc ÷ direct net/http", What: result.WhatCPU, Num: "redis-rpc-packed@256", Den: "http@256", AtMost: 0.3, Note: notePack},
+	{Title: "packed requests: rpc ÷ direct net/http, 4 KiB", What: result.WhatRate, Num: "echo-4k:redis-rpc-packed@256", Den: "echo-4k:http@256", AtLeast: 1.5, Note: notePack},
+	{Title: "packed requests ÷ a message each", What: result.WhatRate, Num: "redis-rpc-packed@256", Den: "redis-rpc@256"},
+	{Title: "packed requests ÷ a message each", What: result.WhatCPU, Num: "redis-rpc-packed@256", Den: "redis-rpc@256"},
 	{Title: "rpc ÷ hand-pipelined go-redis, 4 KiB", What: result.WhatRate, Num: "echo-4k:redis-rpc@256", Den: "echo-4k:redis-hand@256"},
 	{Title: "one call in flight: rpc ÷ net/http", What: result.WhatP50, Num: "redis-rpc@1", Den: "http@1", AtMost: 2},
 	{Title: "two hops: gateway+Redis+worker ÷ net/http proxy", What: result.WhatRate, Num: "redis-gateway@256", Den: "http-proxy@256", AtLeast: 2.5},
@@ -98,6 +106,8 @@ var redisGoals = []Goal{
 	{Title: "the same ÷ proxy with pooled buffers", What: result.WhatCPU, Num: "redis-gateway@256", Den: "http-proxy-pooled@256"},
 	{Title: "two hops: gateway+Redis+worker ÷ nginx → net/http", What: result.WhatRate, Num: "redis-gateway@256", Den: "nginx@256", AtLeast: 1.2},
 	{Title: "two hops: gateway+Redis+worker ÷ nginx → net/http", What: result.WhatCPU, Num: "redis-gateway@256", Den: "nginx@256"},
+	{Title: "packed requests: gateway+Redis+worker ÷ nginx → net/http", What: result.WhatRate, Num: "redis-gateway-packed@256", Den: "nginx@256", AtLeast: 1.2, Note: notePack},
+	{Title: "packed requests: gateway+Redis+worker ÷ nginx → net/http", What: result.WhatCPU, Num: "redis-gateway-packed@256", Den: "nginx@256"},
 	{Title: "two hops ÷ one direct HTTP hop", What: result.WhatRate, Num: "redis-gateway@256", Den: "http@256", AtLeast: 0.6,
 		Note: "one hop is cheaper than two; the gateway is loaded by a lean client, the direct hop by net/http's"},
 	{Title: "10,000 idle routes ÷ none", What: result.WhatCPU, Num: "redis-gateway-10k-routes@256", Den: "redis-gateway@256", AtMost: 1.1},
