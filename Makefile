@@ -91,6 +91,13 @@ bench: build redis-server kafka-server ## Measure everything in less than ten mi
 	@mkdir -p $(BENCH_DIR)
 	$(BIN) bench all --json $(BENCH_DIR)/all.json --html $(BENCH_DIR)/all.html $(ARGS)
 
+.PHONY: docs-benchmarks
+docs-benchmarks: build ## Put the figures and pictures of bench/results into docs/benchmarks.md (copy bin/bench's files there first).
+	for r in all peers; do $(BIN) bench report bench/results/$$r.json --into docs/benchmarks.md; done
+	$(BIN) bench report bench/results/all.json --png $(BENCH_DIR)/png
+	cp $(BENCH_DIR)/png/curve-curve-p50-echo-128.png docs/benchmarks/curve-p50.png
+	cp $(BENCH_DIR)/png/redis-cpu-256-calls-in-flight.png docs/benchmarks/redis-cpu.png
+
 .PHONY: bench-redis
 bench-redis: build redis-server ## Measure calls over Redis beside HTTP and bare go-redis (some minutes).
 	$(BIN) bench redis

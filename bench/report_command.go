@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -45,14 +46,17 @@ be compared.`,
 
 // reportCommand draws a run that was measured before.
 func reportCommand() *cobra.Command {
-	var html, png string
+	var html, png, into string
 	cmd := &cobra.Command{
 		Use:   "report RUN.json",
-		Short: "Make the HTML report and the plots of a run that was measured before",
-		Args:  cobra.ExactArgs(1), SilenceUsage: true,
+		Short: "Make the HTML report and the plots of a run that was measured before, or put its figures into a text",
+		Long: `Makes the HTML report (--html) and the plots (--png) of a run's file. With --into it replaces, in a Markdown file, what stands
+between a line <!-- RUN.json: BLOCK --> and the next <!-- end --> by the run's figures; RUN.json is the file's name without its
+folder, BLOCK is run, goals, unmet or cells. docs/benchmarks.md is kept so.`,
+		Args: cobra.ExactArgs(1), SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if html == "" && png == "" {
-				return errors.New("bench: name what to make: --html FILE, --png DIR or both")
+			if html == "" && png == "" && into == "" {
+				return errors.New("bench: name what to make: --html FILE, --png DIR, --into FILE.md")
 			}
 			run, err := result.Load(args[0])
 			if err != nil {
@@ -63,6 +67,12 @@ func reportCommand() *cobra.Command {
 					return err
 				}
 				_, _ = fmt.Fprintln(cmd.OutOrStdout(), html)
+			}
+			if into != "" {
+				if err := writeInto(into, filepath.Base(args[0]), run); err != nil {
+					return err
+				}
+				_, _ = fmt.Fprintln(cmd.OutOrStdout(), into)
 			}
 			if png == "" {
 				return nil
@@ -76,7 +86,21 @@ func reportCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&html, "html", "", "write the report to this file")
 	cmd.Flags().StringVar(&png, "png", "", "write each plot as a PNG into this directory")
+	cmd.Flags().StringVar(&into, "into", "", "put the run's figures into the marked places of this Markdown file")
 	return cmd
+}
+
+// writeInto changes the marked places of a Markdown file, or nothing.
+func writeInto(file, name string, run *result.Run) error {
+	text, err := os.ReadFile(file) //nolint:gosec // the user names it
+	if err != nil {
+		return fmt.Errorf("bench: report: %w", err)
+	}
+	out, err := report.Into(string(text), name, run)
+	if err != nil {
+		return fmt.Errorf("bench: %s: %w", file, err)
+	}
+	return os.WriteFile(file, []byte(out), 0o644) //nolint:gosec // a page is no secret
 }
 
 // writeReport replaces file by the run's HTML report.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/streamerson/streamerson/bench/report"
 	"github.com/streamerson/streamerson/bench/result"
 )
 
@@ -55,5 +56,26 @@ func TestCompareAndReportTakeFiles(t *testing.T) {
 	}
 	if text, err := os.ReadFile(html); err != nil || !strings.HasPrefix(string(text), "<!DOCTYPE html>") {
 		t.Errorf("the report begins with %.40q, %v", text, err)
+	}
+}
+
+// docs/benchmarks.md shows the runs that are committed beside it.
+func TestBenchmarksPageShowsTheCommittedRuns(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "docs", "benchmarks.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"all.json", "peers.json"} {
+		run, err := result.Load(filepath.Join("results", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := report.Into(string(page), name, run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text != string(page) {
+			t.Errorf("the figures of %s are others: run make docs-benchmarks", name)
+		}
 	}
 }

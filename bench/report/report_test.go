@@ -263,3 +263,36 @@ func TestNumbers(t *testing.T) {
 		}
 	}
 }
+
+func TestFiguresGoIntoAMarkedText(t *testing.T) {
+	run, err := result.Load(filepath.Join("testdata", "run.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const text = "# Title\n<!-- run.json: goals -->\nold\n<!-- end -->\nbetween\n<!-- other.json: goals -->\nkept\n<!-- end -->\n<!-- run.json: cells -->\n<!-- end -->\n" +
+		"<!-- run.json: unmet -->\n<!-- end -->\n<!-- run.json: run -->\n<!-- end -->\nlast"
+	once, err := Into(text, "run.json", run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(once, "old") || !strings.Contains(once, "\nbetween\n") || !strings.Contains(once, "\nkept\n") || !strings.HasSuffix(once, "\nlast") {
+		t.Errorf("got %s", once)
+	}
+	for _, g := range run.Goals {
+		if !strings.Contains(once, "| "+g.Title+" |") {
+			t.Errorf("no goal %q in %s", g.Title, once)
+		}
+	}
+	if twice, err := Into(once, "run.json", run); err != nil || twice != once {
+		t.Errorf("a second time it changes, %v:\n%s", err, twice)
+	}
+	for bad, want := range map[string]string{
+		"nothing":                              "no line",
+		"<!-- run.json: goals -->\n":           "line 1",
+		"\n<!-- run.json: x -->\n<!-- end -->": `line 2: there is no block "x"`,
+	} {
+		if out, err := Into(bad, "run.json", run); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, %q", bad, err, out)
+		}
+	}
+}
