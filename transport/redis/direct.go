@@ -2,6 +2,7 @@ package redis
 
 import (
 	"io"
+	"net"
 	"strconv"
 	"time"
 
@@ -14,8 +15,10 @@ import (
 // a link is used by one goroutine at a time and every pipeline is answered before the next, so the two never mix.
 
 const (
-	// bigBody is the length from which a body is written from where it is instead of being copied.
-	bigBody = 16 << 10
+	// longBody is the length from which a body is written from where it is instead of being copied, when the connection takes
+	// many pieces with one system call; longBodyTLS is that where each piece is a system call and a TLS record of its own.
+	longBody    = 2 << 10
+	longBodyTLS = 16 << 10
 	// maxKept bounds the buffers that a link keeps between pipelines.
 	maxKept = 1 << 20
 	// idleCheck is how long a connection was unused when it is worth looking whether the peer has closed it: then nothing is
@@ -26,7 +29,9 @@ const (
 // direct has a link's buffers.
 type direct struct {
 	out  []byte
-	segs []segment // where a big body is written between two parts of out
+	segs []segment   // where a long body is written between two parts of out
+	vec  net.Buffers // out and the bodies, in order; rest is what of it is not written yet
+	rest net.Buffers
 	in   []byte
 	r, w int // the unread part of in
 
@@ -46,12 +51,20 @@ func (l *link) direct(cmds []goredis.Cmder) (done bool, err error) {
 	if l.viaClient {
 		return false, nil
 	}
+	conn := l.live()
+	if conn == nil {
+		return false, nil
+	}
 	d := &l.dir
 	d.out, d.segs = d.out[:0], d.segs[:0]
+	long := longBodyTLS
+	if conn.vectored() {
+		long = longBody
+	}
 	for _, c := range cmds {
 		switch c := c.(type) {
 		case *xadd:
-			d.encodeAdd(c)
+			d.encodeAdd(c, long)
 			continue
 		case *goredis.IntCmd, *goredis.RawCmd:
 		default:
@@ -60,10 +73,6 @@ func (l *link) direct(cmds []goredis.Cmder) (done bool, err error) {
 		if !d.encode(c.Args()) {
 			return false, nil
 		}
-	}
-	conn := l.live()
-	if conn == nil {
-		return false, nil
 	}
 	now := time.Now()
 	if now.Sub(d.used) > idleCheck && conn.peerClosed() {
@@ -129,25 +138,26 @@ func (d *direct) exchange(conn *watchedConn, cmds []goredis.Cmder) error {
 }
 
 func (d *direct) write(conn *watchedConn) error {
+	if len(d.segs) == 0 {
+		_, err := conn.Write(d.out)
+		return err
+	}
+	d.vec = d.vec[:0]
 	from := 0
 	for _, s := range d.segs {
-		if _, err := conn.Write(d.out[from:s.at]); err != nil {
-			return err
-		}
-		if _, err := conn.Write(s.body); err != nil {
-			return err
-		}
+		d.vec = append(d.vec, d.out[from:s.at], s.body)
 		from = s.at
 	}
-	if from == len(d.out) {
-		return nil
-	}
-	_, err := conn.Write(d.out[from:])
+	d.vec = append(d.vec, d.out[from:])
+	d.rest = d.vec // writing shortens it
+	err := conn.writeVec(&d.rest)
+	clear(d.vec)
+	d.rest = nil
 	return err
 }
 
-// encodeAdd appends an XADD.
-func (d *direct) encodeAdd(x *xadd) {
+// encodeAdd appends an XADD; a body of long bytes or more stays where it is.
+func (d *direct) encodeAdd(x *xadd, long int) {
 	b := d.out
 	if x.max > 0 {
 		b = append(b, "*8\r\n$4\r\nxadd\r\n"...)
@@ -159,7 +169,7 @@ func (d *direct) encodeAdd(x *xadd) {
 		b = appendInt(append(b, "$6\r\nmaxlen\r\n"...), x.max)
 	}
 	b = appendHeader(append(b, "$1\r\n*\r\n$1\r\n"+bodyField+"\r\n"...), '$', len(x.body))
-	if len(x.body) >= bigBody {
+	if len(x.body) >= long {
 		d.segs = append(d.segs, segment{len(b), x.body})
 	} else {
 		b = append(b, x.body...)
@@ -226,7 +236,9 @@ func (d *direct) reply(conn *watchedConn, cmd goredis.Cmder) error {
 			return nil
 		}
 		// A copy of its exact size: the bodies of the deliveries point into it, for as long as a handler likes.
-		c.SetVal(append(make([]byte, 0, len(raw)), raw...))
+		own := make([]byte, len(raw)) // in this form the compiler doesn't clear it first
+		copy(own, raw)
+		c.SetVal(own)
 		return nil
 	}
 	p := parser{b: raw}

@@ -4,19 +4,45 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/streamerson/streamerson/transport"
 )
 
 // talk runs cmds on a link whose peer reads want (when not "") and answers, step bytes at a time.
 func talk(t *testing.T, want, answer string, step int, cmds ...goredis.Cmder) (done bool, err error) {
 	t.Helper()
 	near, far := net.Pipe()
+	return talkOver(t, near, far, want, answer, step, cmds...)
+}
+
+// tcpPair is a connection of the kind that takes many pieces with one system call.
+func tcpPair(t *testing.T) (near, far net.Conn) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	if near, err = net.Dial("tcp", ln.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if far, err = ln.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	return near, far
+}
+
+func talkOver(t *testing.T, near, far net.Conn, want, answer string, step int, cmds ...goredis.Cmder) (done bool, err error) {
+	t.Helper()
 	l := &link{readTimeout: 5 * time.Second}
 	l.conn = &watchedConn{Conn: near, link: l}
 	l.conn.ready.Store(true)
@@ -44,7 +70,7 @@ func talk(t *testing.T, want, answer string, step int, cmds ...goredis.Cmder) (d
 }
 
 func TestDirectCommandsAndReplies(t *testing.T) {
-	big := strings.Repeat("x", bigBody)
+	big := strings.Repeat("x", longBodyTLS)
 	key := "streamerson:{s}"
 	want := "*6\r\n$4\r\nxadd\r\n$15\r\nstreamerson:{s}\r\n$10\r\nnomkstream\r\n$1\r\n*\r\n$1\r\nb\r\n$5\r\nhello\r\n" +
 		"*8\r\n$4\r\nxadd\r\n$4\r\nlane\r\n$10\r\nnomkstream\r\n$6\r\nmaxlen\r\n$2\r\n12\r\n$1\r\n*\r\n$1\r\nb\r\n$16384\r\n" + big + "\r\n" +
@@ -58,6 +84,62 @@ func TestDirectCommandsAndReplies(t *testing.T) {
 		if !add.stored() || lane.stored() || !errors.Is(lane.Err(), goredis.Nil) || ack.Val() != 1 {
 			t.Errorf("step %d: %v %v %v", step, add.stored(), lane.Err(), ack.Val())
 		}
+	}
+}
+
+// Bodies about as long as what is written from where it is, in pieces and in one, go out in order and whole; more of them than one
+// system call takes as well.
+func TestDirectWritesLongBodies(t *testing.T) {
+	for _, n := range []int{1, 3, 1500} {
+		for _, tcp := range []bool{false, true} {
+			var want, answer strings.Builder
+			var cmds []goredis.Cmder
+			for i := range n {
+				size := []int{longBody - 1, longBody, longBodyTLS + 1}[i%3]
+				body := strings.Repeat(string(rune('a'+i%26)), size)
+				fmt.Fprintf(&want, "*6\r\n$4\r\nxadd\r\n$1\r\nk\r\n$10\r\nnomkstream\r\n$1\r\n*\r\n$1\r\nb\r\n$%d\r\n%s\r\n", size, body)
+				answer.WriteString("$15\r\n1700000000000-0\r\n")
+				cmds = append(cmds, newStreamAdd("k", []byte(body)))
+			}
+			near, far := net.Pipe()
+			if tcp {
+				near, far = tcpPair(t)
+			}
+			if done, err := talkOver(t, near, far, want.String(), answer.String(), 1<<20, cmds...); !done || err != nil {
+				t.Fatalf("%d commands, tcp %v: %v %v", n, tcp, done, err)
+			}
+		}
+	}
+}
+
+// What a pipeline of long bodies allocates doesn't grow with them: a copy of a batch of 256 would be a megabyte.
+func TestLongBodiesAreNotCopied(t *testing.T) {
+	d, _ := open(t)
+	s := name(t)
+	ensure(t, d, s)
+	const n, size, runs = 256, 4 << 10, 8
+	m, res := make([]transport.Message, n), make([]transport.Result, n)
+	for i := range m {
+		m[i] = transport.Message{Stream: s, Body: make([]byte, size)}
+	}
+	publish := func() {
+		clear(res)
+		d.Publish(t.Context(), m, res)
+		for i := range res {
+			if res[i].Err != nil {
+				t.Fatal(res[i].Err)
+			}
+		}
+	}
+	publish()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range runs {
+		publish()
+	}
+	runtime.ReadMemStats(&after)
+	if got := (after.TotalAlloc - before.TotalAlloc) / (n * runs); got > size/4 {
+		t.Errorf("%d bytes are allocated to publish one of %d", got, size)
 	}
 }
 

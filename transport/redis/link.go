@@ -198,6 +198,22 @@ func (c *watchedConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// vectored reports whether writeVec is one system call.
+func (c *watchedConn) vectored() bool {
+	_, ok := c.Conn.(*net.TCPConn)
+	return ok
+}
+
+// writeVec is Write for several pieces; it empties v.
+func (c *watchedConn) writeVec(v *net.Buffers) error {
+	n, err := v.WriteTo(c.Conn)
+	if c.ready.Load() {
+		c.link.sent.Add(n)
+		c.dirty.Store(true)
+	}
+	return err
+}
+
 func (c *watchedConn) Read(p []byte) (int, error) {
 	if c.dirty.Load() && c.dirty.Swap(false) && c.link.written != nil {
 		c.link.written()
