@@ -1,6 +1,8 @@
 package rpc
 
 import (
+	"slices"
+
 	"github.com/streamerson/streamerson/rpc/wire"
 	"github.com/streamerson/streamerson/transport"
 )
@@ -14,6 +16,9 @@ const (
 	packBytes = 64 << 10
 	// packMember is the longest reply that is packed; for a longer one the copy costs more than the message.
 	packMember = 8 << 10
+	// packSpare is how many packed frames are kept for the next batches, 512 KiB at most: as many as a batch of some 120 replies of
+	// 4 KiB makes.
+	packSpare = 8
 )
 
 // packer arranges a batch of settlements so that replies to one lane share a message.
@@ -24,6 +29,7 @@ type packer struct {
 	order  []*handling            // the batch, with sharers side by side
 	batch  []transport.Settlement // for each of order
 	frames []*frame               // the packed frames
+	spare  []*frame               // packed frames of earlier batches
 	lanes  []laneReplies
 	index  map[string]int // address → lanes
 }
@@ -76,16 +82,18 @@ func (p *packer) arrange(hs []*handling) {
 func (p *packer) pack(address string, hs []*handling) int {
 	n, size := 0, packHead
 	for n < len(hs) && n < packMost {
-		if size += hs[n].packedSize(); size > p.limit {
+		more := hs[n].packedSize()
+		if size+more > p.limit {
 			break
 		}
+		size += more
 		n++
 	}
 	if n < 2 {
 		p.settle(hs[0], hs[0].message())
 		return 1
 	}
-	f := newFrame()
+	f := p.frame(size)
 	f.b = wire.AppendPack(f.b, wire.KindReplies, ID{})
 	for _, h := range hs[:n] {
 		if h.carries() {
@@ -103,6 +111,17 @@ func (p *packer) pack(address string, hs []*handling) int {
 	return n
 }
 
+// frame returns an empty frame for size bytes. The pool's are mostly as small as one reply: to grow one costs more than the copies.
+func (p *packer) frame(size int) *frame {
+	f := &frame{}
+	if last := len(p.spare) - 1; last >= 0 {
+		f, p.spare[last] = p.spare[last], nil
+		p.spare = p.spare[:last]
+	}
+	f.b = slices.Grow(f.b[:0], size)
+	return f
+}
+
 // packHead is the length of a pack without members.
 var packHead = len(wire.AppendPack(nil, wire.KindReplies, ID{}))
 
@@ -114,7 +133,9 @@ func (p *packer) settle(h *handling, m *transport.Message) {
 // reset gives the frames back, once the batch has been settled.
 func (p *packer) reset() {
 	for _, f := range p.frames {
-		f.release()
+		if f.msg = (transport.Message{}); len(p.spare) < packSpare {
+			p.spare = append(p.spare, f)
+		}
 	}
 	clear(p.frames)
 	clear(p.order)
