@@ -27,7 +27,7 @@ func TestCallAllocations(t *testing.T) {
 			t.Errorf("got %v, %v", resp, err)
 		}
 	}
-	many := func(t *testing.T, calls, inFlight int) float64 {
+	many := func(t *testing.T, calls, inFlight int, pack bool) float64 {
 		var next atomic.Int64
 		var wg sync.WaitGroup
 		var before, after runtime.MemStats
@@ -35,7 +35,7 @@ func TestCallAllocations(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		for range inFlight {
 			wg.Go(func() {
-				req := &rpc.Request{Stream: "s", Function: "f", Body: body}
+				req := &rpc.Request{Stream: "s", Function: "f", Body: body, Pack: pack}
 				for next.Add(1) <= int64(calls) {
 					call(t, req)
 				}
@@ -45,12 +45,13 @@ func TestCallAllocations(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		return float64(after.Mallocs-before.Mallocs) / float64(calls)
 	}
-	many(t, 20_000, 256) // fill pools and windows
-
-	if got := many(t, 50_000, 256); got > maxAllocs {
-		t.Errorf("256 in flight: %.2f allocations a call, want at most %v", got, maxAllocs)
-	} else {
-		t.Logf("256 in flight: %.2f allocations a call", got)
+	for _, pack := range []bool{false, true} { // packed, the handlings of a message are one array
+		many(t, 20_000, 256, pack) // fill pools and windows
+		if got := many(t, 50_000, 256, pack); got > maxAllocs {
+			t.Errorf("256 in flight, packed %v: %.2f allocations a call, want at most %v", pack, got, maxAllocs)
+		} else {
+			t.Logf("256 in flight, packed %v: %.2f allocations a call", pack, got)
+		}
 	}
 	req := &rpc.Request{Stream: "s", Function: "f", Body: body}
 	if got := testing.AllocsPerRun(5_000, func() { call(t, req) }); got > maxAllocs {

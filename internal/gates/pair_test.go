@@ -27,6 +27,7 @@ type pair struct {
 	t       *testing.T
 	client  *rpc.Client
 	streams []string
+	pack    bool // calls may share messages
 	// drivers of the client and the worker.
 	drivers [2]transport.Driver
 	end     func()
@@ -109,7 +110,7 @@ func (p *pair) load(calls, inFlight int) {
 					return
 				}
 				copy(body, strconv.AppendInt(body[:0], i, 10))
-				resp, err := p.client.Call(p.t.Context(), &rpc.Request{Stream: p.streams[i%int64(len(p.streams))], Function: "echo", Body: body})
+				resp, err := p.client.Call(p.t.Context(), &rpc.Request{Stream: p.streams[i%int64(len(p.streams))], Function: "echo", Body: body, Pack: p.pack})
 				if err == nil && !bytes.Equal(resp.Body, body) {
 					err = fmt.Errorf("call %d got %q", i, resp.Body)
 				}
