@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/streamerson/streamerson/internal/quietconn"
 )
 
 // direct serves plain HTTP/1.1 beside net/http, at half its cost: no goroutine, timer and read ahead for each request, no
@@ -92,7 +94,7 @@ func (d *direct) sweep(now int64) {
 
 // serve takes a connection and returns at once. The guard counts it among those that have brought no request yet.
 func (d *direct) serve(g *guard) {
-	c := &directConn{d: d, guard: g, conn: g.Conn, remote: g.RemoteAddr().String()}
+	c := &directConn{d: d, guard: g, conn: g.Conn, quiet: quietconn.New(g.Conn), remote: g.RemoteAddr().String()}
 	var ctx context.Context
 	ctx, c.cancel = context.WithCancel(context.WithValue(d.base, http.LocalAddrContextKey, g.LocalAddr()))
 	c.blank = (&http.Request{}).WithContext(ctx)

@@ -28,6 +28,7 @@ type directConn struct {
 	d      *direct
 	guard  *guard // goes to net/http with the connection
 	conn   net.Conn
+	quiet  net.Conn // conn as it is read and written: see internal/quietconn
 	remote string
 	ctx    context.Context // of all its requests: it ends when the client leaves
 	cancel context.CancelFunc
@@ -126,7 +127,7 @@ func (c *directConn) readHead(wait time.Duration) (int64, headVerdict) {
 
 // fill reads once behind what there is.
 func (c *directConn) fill() error {
-	n, err := c.conn.Read(c.buf[c.n:])
+	n, err := c.quiet.Read(c.buf[c.n:])
 	c.n += n
 	if n > 0 {
 		return nil
@@ -169,7 +170,7 @@ func (c *directConn) linger() {
 	}
 	c.readBy.Store(c.d.after(lingerTime))
 	for left := unwanted; left > 0; {
-		n, err := c.conn.Read(c.buf)
+		n, err := c.quiet.Read(c.buf)
 		if left -= n; err != nil {
 			return
 		}
@@ -212,7 +213,7 @@ func (b *directBody) Read(p []byte) (int, error) {
 	if c.r < c.n {
 		n = copy(p, c.buf[c.r:c.n])
 		c.r += n
-	} else if n, err = c.conn.Read(p); n > 0 {
+	} else if n, err = c.quiet.Read(p); n > 0 {
 		err = nil
 	}
 	if b.left -= int64(n); b.left == 0 {

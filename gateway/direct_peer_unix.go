@@ -7,7 +7,7 @@ import (
 	"net"
 	"syscall"
 
-	"golang.org/x/sys/unix"
+	"github.com/streamerson/streamerson/internal/quietconn"
 )
 
 // canServeDirect reports whether peerGone can look at a connection.
@@ -25,12 +25,11 @@ func peerGone(c net.Conn) bool {
 	}
 	gone := false
 	err = raw.Control(func(fd uintptr) {
-		var b [1]byte
-		n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		n, err := quietconn.Peek(fd)
 		switch {
 		case err == nil:
 			gone = n == 0
-		case !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR):
+		case !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR):
 			gone = true
 		}
 	})

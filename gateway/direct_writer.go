@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/streamerson/streamerson/internal/quietconn"
 	"golang.org/x/net/http/httpguts"
 )
 
@@ -180,7 +181,7 @@ func (w *directWriter) send(p []byte) {
 	if len(p) > directCopy {
 		if w.failed == nil {
 			both := net.Buffers{*w.buf, p}
-			_, w.failed = both.WriteTo(w.c.conn)
+			_, w.failed = quietconn.WriteBuffers(w.c.quiet, &both)
 		}
 		*w.buf = (*w.buf)[:0]
 	} else {
@@ -197,7 +198,7 @@ func (w *directWriter) send(p []byte) {
 // flush writes what is gathered. After an error nothing is written any more.
 func (w *directWriter) flush() {
 	if len(*w.buf) > 0 && w.failed == nil {
-		_, w.failed = w.c.conn.Write(*w.buf)
+		_, w.failed = w.c.quiet.Write(*w.buf)
 	}
 	*w.buf = (*w.buf)[:0]
 }

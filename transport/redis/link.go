@@ -10,6 +10,7 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/streamerson/streamerson/internal/quietconn"
 )
 
 // blockTime is how long one blocking read waits in the broker. A read that has to end earlier is woken by CLIENT UNBLOCK;
@@ -50,6 +51,7 @@ func dial(s *settings) dialer {
 		if err != nil {
 			return nil, err
 		}
+		c = quietconn.New(c)
 		if s.tls != nil {
 			t := tls.Client(c, s.tls)
 			if err := t.HandshakeContext(ctx); err != nil {
@@ -199,14 +201,11 @@ func (c *watchedConn) Write(p []byte) (int, error) {
 }
 
 // vectored reports whether writeVec is one system call.
-func (c *watchedConn) vectored() bool {
-	_, ok := c.Conn.(*net.TCPConn)
-	return ok
-}
+func (c *watchedConn) vectored() bool { return quietconn.Vectored(c.Conn) }
 
 // writeVec is Write for several pieces; it empties v.
 func (c *watchedConn) writeVec(v *net.Buffers) error {
-	n, err := v.WriteTo(c.Conn)
+	n, err := quietconn.WriteBuffers(c.Conn, v)
 	if c.ready.Load() {
 		c.link.sent.Add(n)
 		c.dirty.Store(true)

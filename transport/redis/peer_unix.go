@@ -2,7 +2,11 @@
 
 package redis
 
-import "syscall"
+import (
+	"syscall"
+
+	"github.com/streamerson/streamerson/internal/quietconn"
+)
 
 // peerClosed looks, without waiting, whether the peer has closed the connection or sent what nobody asked for.
 func (c *watchedConn) peerClosed() bool {
@@ -16,8 +20,7 @@ func (c *watchedConn) peerClosed() bool {
 	}
 	closed := false
 	err = raw.Read(func(fd uintptr) bool {
-		var b [1]byte
-		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		n, err := quietconn.Peek(fd)
 		closed = n > 0 || err == nil || err != syscall.EAGAIN && err != syscall.EINTR
 		return true
 	})
