@@ -4,6 +4,7 @@ package rpc_test
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -63,6 +64,12 @@ func TestCallAllocations(t *testing.T) {
 
 // BenchmarkCall is the core's cost without a broker, 256 calls in flight.
 func BenchmarkCall(b *testing.B) {
+	for _, pack := range []bool{false, true} {
+		b.Run(fmt.Sprintf("packed=%v", pack), func(b *testing.B) { benchmarkCalls(b, pack) })
+	}
+}
+
+func benchmarkCalls(b *testing.B, pack bool) {
 	c := nullPair(b)
 	body := make([]byte, 128)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -74,7 +81,7 @@ func BenchmarkCall(b *testing.B) {
 	for range 256 {
 		wg.Go(func() {
 			for next.Add(1) <= int64(b.N) {
-				if _, err := c.Call(ctx, &rpc.Request{Stream: "s", Function: "f", Body: body}); err != nil {
+				if _, err := c.Call(ctx, &rpc.Request{Stream: "s", Function: "f", Body: body, Pack: pack}); err != nil {
 					b.Error(err)
 				}
 			}
