@@ -39,6 +39,9 @@ func (k *checker) routes() {
 		if r.BodyLimit < 0 || r.InFlight < 0 {
 			k.bad(at+".in_flight", "this can't be negative; leave it out for no limit of its own")
 		}
+		if r.Pack && r.OneWay {
+			k.bad(at+".pack", "one-way requests are never packed; leave out pack or one_way")
+		}
 	}
 }
 

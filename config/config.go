@@ -167,8 +167,8 @@ type Route struct {
 	// OneWay answers 202 as soon as the broker has the request. Default false: the worker's reply is the answer.
 	OneWay bool `yaml:"one_way"`
 	// Pack lets requests that come at the same moment share a message, up to as many as their handlers answer in a millisecond:
-	// cheaper under load, but one worker runs them one after the other. All workers of the stream must know such messages. Default
-	// false: each request is a message of its own.
+	// cheaper under load, but one worker runs them one after the other. All workers of the stream must know such messages. Not with
+	// one_way. Default false: each request is a message of its own.
 	Pack bool `yaml:"pack"`
 }
 

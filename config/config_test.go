@@ -63,6 +63,7 @@ gateway:
       body_limit: 16MiB
       in_flight: 64
       public: true
+      pack: true
     - {match: "GET /posts/{id}", stream: posts}
 worker:
   group: g
@@ -103,7 +104,8 @@ func TestFull(t *testing.T) {
 		{"delays", c.Worker.RetryDelays, []Duration{Duration(time.Second), Duration(500 * time.Millisecond)}},
 		{"streams", c.Worker.Streams, []Stream{{Name: "posts", Min: 4, Weight: 2, Max: 6, Lend: true, MaxBacklog: 10}, {Name: "users", Weight: 1}}},
 		{"admin", c.Admin, Admin{Listen: "127.0.0.1:0", Pprof: true}},
-		{"where", c.Where("gateway.routes[1].match").String(), "streamerson.yaml:26:15"},
+		{"pack", [2]bool{c.Gateway.Routes[0].Pack, c.Gateway.Routes[1].Pack}, [2]bool{true, false}},
+		{"where", c.Where("gateway.routes[1].match").String(), "streamerson.yaml:27:15"},
 	}
 	for _, k := range checks {
 		if !reflect.DeepEqual(k.got, k.want) {

@@ -56,6 +56,7 @@ func TestProblems(t *testing.T) {
 			[]string{`streamerson.yaml:4:13: gateway.routes[1].match: "GET /{y}/b" and "GET /a/{x}" in line 3 match the same requests, and neither is the more exact one; change one of them`}},
 		{"colon and brace", "gateway: {routes: [{match: 'GET /posts/:id', stream: s}, {match: 'GET /posts/{id}', stream: s}]}\n", 0, nil, []string{`streamerson.yaml:1:66: gateway.routes[1].match: "GET /posts/{id}" is routed already in line 1; remove one of the two`}},
 		{"trace", "gateway: {routes: [{match: TRACE /a, stream: s}]}\n", 0, nil, []string{"streamerson.yaml:1:28: gateway.routes[0].match: TRACE is never served by a gateway; remove this route"}},
+		{"packed and one-way", "gateway: {routes: [{match: POST /a, stream: s, pack: true, one_way: true}]}\n", 0, nil, []string{"streamerson.yaml:1:54: gateway.routes[0].pack: one-way requests are never packed; leave out pack or one_way"}},
 		{"large header", "gateway: {limits: {header: 1MiB}}\n", 0, nil, []string{"streamerson.yaml:1:28: gateway.limits.header: 1MiB is more than a message carries; write at most 64KiB"}},
 		{"no method", "gateway: {routes: [{match: /posts, stream: s}]}\n", 0, nil, []string{`streamerson.yaml:1:28: gateway.routes[0].match: "/posts" has no method; write GET /posts`}},
 		{"no path", "gateway: {routes: [{match: GET, stream: s}]}\n", 0, nil, []string{`streamerson.yaml:1:28: gateway.routes[0].match: "GET" is not a method and a path; write it like GET /posts/{id}`}},

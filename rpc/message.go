@@ -63,6 +63,7 @@ type Request struct {
 	// have been quick so far: see PackSpan. It saves the broker most of a message a call. The price: one worker gets them all and runs
 	// them one after the other, lag and backlog count them as one, and when that worker dies each of them gets one attempt more. The
 	// stream's workers must read such messages: those of this version do. It has no effect on a request with a Key, nor on Send.
+	// Client middleware may set it for calls that others make.
 	Pack bool
 
 	// What follows is set for a handler and ignored of a caller.
