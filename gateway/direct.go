@@ -92,13 +92,19 @@ func (d *direct) sweep(now int64) {
 	}
 }
 
-// serve takes a connection and returns at once. The guard counts it among those that have brought no request yet.
-func (d *direct) serve(g *guard) {
+// conn makes a connection's state.
+func (d *direct) conn(g *guard) *directConn {
 	c := &directConn{d: d, guard: g, conn: g.Conn, quiet: quietconn.New(g.Conn), remote: g.RemoteAddr().String()}
 	var ctx context.Context
 	ctx, c.cancel = context.WithCancel(context.WithValue(d.base, http.LocalAddrContextKey, g.LocalAddr()))
 	c.blank = (&http.Request{}).WithContext(ctx)
 	c.ctx = ctx
+	return c
+}
+
+// serve takes a connection and returns at once. The guard counts it among those that have brought no request yet.
+func (d *direct) serve(g *guard) {
+	c := d.conn(g)
 	d.mu.Lock()
 	closed := d.closed
 	if !closed {

@@ -20,6 +20,9 @@ func (x *exchange) respond(resp *rpc.Response) {
 	if status == 0 {
 		status = http.StatusOK
 	}
+	if x.respondDirect(resp, status) {
+		return
+	}
 	if status < 200 || status > 599 || !validFields(resp.Header) || !httpguts.ValidHeaderFieldValue(resp.ContentType) {
 		x.g.warnings.Do(func() {
 			x.g.cfg.Logger.Warn("a worker's answer is not valid HTTP", "route", x.route.pattern, "stream", x.route.Stream, "request_id", x.requestID, "status", status)
