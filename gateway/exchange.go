@@ -38,7 +38,11 @@ var closeConnection = []string{"close"}
 func newExchange(g *Gateway, w http.ResponseWriter, r *http.Request) *exchange {
 	x := exchanges.Get().(*exchange)
 	x.g, x.w, x.r, x.started = g, w, r, time.Now()
-	x.srv, _ = r.Context().Value(http.ServerContextKey).(*http.Server)
+	if d, ok := w.(*directWriter); ok {
+		x.srv = d.c.d.http
+	} else {
+		x.srv, _ = r.Context().Value(http.ServerContextKey).(*http.Server)
+	}
 	x.req.ID = rpc.NewID()
 	if v := r.Header[headerRequestID]; len(v) == 1 && saneRequestID(v[0]) {
 		x.requestID = v[0]

@@ -101,5 +101,5 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.fail(methodNotServed)
 		return
 	}
-	t.mux.ServeHTTP(x, r)
+	t.serve(x, r)
 }

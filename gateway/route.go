@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+
 	"slices"
 	"strings"
 	"time"
@@ -82,12 +83,34 @@ type table struct {
 	mux    *http.ServeMux
 	routes []Route
 	byName map[string]*route // by pattern
+	exact  map[target]*route // those that match one method and path only, and so win over all others there
 	cors   *cors.Cors        // nil without CORS
+}
+
+// target is what most requests are matched by: a method and a path that is the same escaped and unescaped.
+type target struct{ method, path string }
+
+// exactly returns what rt matches if it is one target. The mux would take a path apart, clean it and walk its tree.
+func (rt *route) exactly() (t target, ok bool) {
+	return target{rt.Method, rt.Path}, rt.Method != "" && len(rt.params) == 0 && rt.pattern == rt.Method+" "+rt.Path &&
+		all(rt.Path, inPath) && !strings.HasSuffix(rt.Path, "/") // there "/{$}" may win
+}
+
+// serve hands the request to the route that it matches, or answers as the mux does.
+func (t *table) serve(x *exchange, r *http.Request) {
+	if r.URL.RawPath == "" {
+		if rt := t.exact[target{r.Method, r.URL.Path}]; rt != nil {
+			r.Pattern = rt.pattern
+			rt.ServeHTTP(x, r)
+			return
+		}
+	}
+	t.mux.ServeHTTP(x, r)
 }
 
 // newTable checks routes; old, which may be nil, gives the counters of routes that stay.
 func newTable(cfg *Config, routes []Route, old *table) (*table, error) {
-	t := &table{mux: http.NewServeMux(), routes: slices.Clone(routes), byName: make(map[string]*route, len(routes))}
+	t := &table{mux: http.NewServeMux(), routes: slices.Clone(routes), byName: make(map[string]*route, len(routes)), exact: map[target]*route{}}
 	all := make([]*route, 0, len(routes))
 	for i, r := range routes {
 		rt, err := newRoute(cfg, r)
@@ -102,6 +125,9 @@ func newTable(cfg *Config, routes []Route, old *table) (*table, error) {
 			rt.inFlight.count = old.byName[rt.pattern].inFlight.count // those under way still count
 		}
 		t.byName[rt.pattern] = rt
+		if one, ok := rt.exactly(); ok {
+			t.exact[one] = rt
+		}
 		all = append(all, rt)
 	}
 	t.cors = cfg.CORS.handler(all)
