@@ -35,6 +35,9 @@ type direct struct {
 	in   []byte
 	r, w int // the unread part of in
 
+	widened time.Time // when widen last did something
+	extra   bool      // it did for this pipeline: one more answer comes
+
 	conn     *watchedConn // the connection that deadline is set on
 	deadline time.Time
 	used     time.Time
@@ -84,6 +87,7 @@ func (l *link) direct(cmds []goredis.Cmder) (done bool, err error) {
 		d.conn, d.deadline = conn, now.Add(l.readTimeout+l.readTimeout/4)
 		_ = conn.SetDeadline(d.deadline) // fails only on a closed connection; the write tells
 	}
+	d.widen(conn, now)
 	err = d.exchange(conn, cmds)
 	d.used = now
 	if err != nil {
@@ -126,6 +130,9 @@ func (d *direct) exchange(conn *watchedConn, cmds []goredis.Cmder) error {
 			break
 		}
 	}
+	if err == nil && d.extra {
+		_, err = d.value(conn) // whatever it says
+	}
 	if err == nil && d.r != d.w {
 		err = errReply
 	}
@@ -148,7 +155,9 @@ func (d *direct) write(conn *watchedConn) error {
 		d.vec = append(d.vec, d.out[from:s.at], s.body)
 		from = s.at
 	}
-	d.vec = append(d.vec, d.out[from:])
+	if from < len(d.out) {
+		d.vec = append(d.vec, d.out[from:])
+	}
 	d.rest = d.vec // writing shortens it
 	err := conn.writeVec(&d.rest)
 	clear(d.vec)

@@ -104,11 +104,49 @@ func TestDirectWritesLongBodies(t *testing.T) {
 			near, far := net.Pipe()
 			if tcp {
 				near, far = tcpPair(t)
+				if want.Len() >= widenFrom { // what it answers is of no interest
+					want.Write(widenCommand())
+					answer.WriteString("-NOPERM this user has no permissions\r\n")
+				}
 			}
 			if done, err := talkOver(t, near, far, want.String(), answer.String(), 1<<20, cmds...); !done || err != nil {
 				t.Fatalf("%d commands, tcp %v: %v %v", n, tcp, done, err)
 			}
 		}
+	}
+}
+
+// Long pipelines make Redis read much at once, the first of them and then one a second; short ones have no need of it.
+func TestLongPipelinesWidenTheBrokersBuffer(t *testing.T) {
+	near, far := tcpPair(t)
+	defer func() { _, _ = near.Close(), far.Close() }()
+	conn := &watchedConn{Conn: near}
+	d := &direct{}
+	now := time.Now()
+	for _, tc := range []struct {
+		after  time.Duration
+		out    int
+		body   int
+		widens bool
+	}{
+		{0, 100, 0, false},
+		{0, 100, widenFrom, true},
+		{widenEvery / 2, widenFrom, 0, false},
+		{widenEvery, 100, 100, false},
+		{widenEvery, widenFrom, 0, true},
+		{2*widenEvery - 1, widenFrom, 0, false},
+	} {
+		d.out, d.segs = make([]byte, tc.out), []segment{{10, make([]byte, tc.body)}}
+		d.widen(conn, now.Add(tc.after))
+		if d.extra != tc.widens || (len(d.segs) == 2) != tc.widens {
+			t.Errorf("after %v, %d and %d bytes: %v", tc.after, tc.out, tc.body, d.extra)
+		}
+	}
+	conn.Conn, _ = net.Pipe() // such as TLS
+	d.segs = nil
+	d.widen(conn, now.Add(time.Hour))
+	if d.extra || len(d.segs) > 0 {
+		t.Error("a connection that takes one piece at a time")
 	}
 }
 
