@@ -38,6 +38,7 @@ test: redis-server kafka-server c-compiler fmt vet lint gates ## Check format an
 .PHONY: gates
 gates: redis-server kafka-server valgrind ## Check what a call costs: allocations, broker commands and bytes, instructions (a minute).
 	go test -count=1 -p 1 -run 'Gate|Alloc' ./rpc/... ./gateway ./worker ./internal/gates
+	go test -count=1 ./internal/quietconn # a build with the race detector has none of it
 
 .PHONY: test-quick
 test-quick: redis-server kafka-server ## Run all tests without the race detector and the linters.

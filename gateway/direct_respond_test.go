@@ -65,7 +65,7 @@ func TestDirectAnswersOfWorkers(t *testing.T) {
 		ours, theirs := start(false), start(true)
 		for name := range workers {
 			for _, more := range []string{"", "HEAD", "Connection: close\r\n", "Origin: https://app.example.org\r\n"} {
-				method, more := "GET", more
+				method := "GET"
 				if more == "HEAD" {
 					method, more = "HEAD", ""
 				}

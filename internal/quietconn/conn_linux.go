@@ -56,7 +56,7 @@ func (c *conn) Read(p []byte) (int, error) {
 
 func (c *conn) tryReceive(fd uintptr) bool {
 	for {
-		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&c.in[0])), uintptr(len(c.in)), syscall.MSG_DONTWAIT, 0, 0)
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&c.in[0])), uintptr(len(c.in)), syscall.MSG_DONTWAIT, 0, 0) //nolint:gosec // the kernel is done with it when the call returns
 		switch errno {
 		case 0:
 			c.got = int(n)
@@ -85,7 +85,7 @@ func (c *conn) Write(p []byte) (int, error) {
 
 func (c *conn) trySend(fd uintptr) bool {
 	for len(c.out) > 0 {
-		n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(&c.out[0])), uintptr(min(len(c.out), sendAtOnce)), syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0)
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(&c.out[0])), uintptr(min(len(c.out), sendAtOnce)), syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0) //nolint:gosec // the kernel is done with it when the call returns
 		switch errno {
 		case 0:
 			c.out = c.out[n:]
@@ -147,7 +147,7 @@ func (c *conn) trySendVec(fd uintptr) bool {
 			return true
 		}
 		msg := syscall.Msghdr{Iov: &c.iovecs[0], Iovlen: uint64(len(c.iovecs))}
-		n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&msg)), syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0, 0)
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&msg)), syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0, 0) //nolint:gosec // the kernel is done with it when the call returns
 		clear(c.iovecs)
 		switch errno {
 		case 0:
