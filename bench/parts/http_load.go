@@ -13,11 +13,12 @@ import (
 	"sync"
 
 	"github.com/streamerson/streamerson/bench/role"
+	"github.com/streamerson/streamerson/internal/quietconn"
 )
 
 // loadCaller is a load generator for legs where the HTTP client stands for the outside world: kept connections, one write
 // and about one read a call, and just enough of HTTP/1.1 to check what comes back. net/http's client costs three times as
-// much, on the cores that the legs need; where the client is part of what is compared, httpCaller makes the calls.
+// much, on the cores that the legs need; for the same reason the runtime's monitor thread isn't woken, in the legs of all. Where the client is part of what is compared, httpCaller makes the calls.
 type loadCaller struct {
 	addr  string
 	paths targets
@@ -76,7 +77,8 @@ func (c *loadCaller) get() (*loadConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &loadConn{Conn: conn, r: bufio.NewReader(conn)}, nil
+	quiet := quietconn.New(conn)
+	return &loadConn{Conn: quiet, r: bufio.NewReader(quiet)}, nil
 }
 
 // post makes one request; after an error the connection is of no more use.
