@@ -168,12 +168,11 @@ func (s *Server) byItself(m *handling) {
 	s.queue(m)
 }
 
-// publishAgain gives m's request back to its stream, as a message of its own.
+// publishAgain gives m's request back to its stream, as a message of its own; what nobody could run is given up here.
 func (s *Server) publishAgain(m *handling) {
 	if m.req.ID.IsZero() { // it has not been begun
-		var env wire.Envelope
-		if s.fields.Decode(&env, m.delivery.Body) == nil {
-			m.fill(&env)
+		if _, ok := s.open(m); !ok {
+			return
 		}
 	}
 	f := newFrame()
@@ -183,6 +182,9 @@ func (s *Server) publishAgain(m *handling) {
 		if left <= 0 {
 			s.cfg.Observer.Expired(m.stream.cfg.Name, ExpireDeadline)
 			f.release()
+			if m.req.OneWay {
+				s.bury(m, nil, DeadExpired, "its deadline passed in the queue")
+			}
 			return
 		}
 		wire.SetBudget(f.b, budgetMillis(left)) // its age begins anew

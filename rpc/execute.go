@@ -22,24 +22,15 @@ func (s *Server) run(h *handling) {
 	if h.delivery.Attempt > 1 {
 		s.cfg.Observer.Redelivered(h.stream.cfg.Name)
 	}
-	var env wire.Envelope
-	if err := s.fields.Decode(&env, h.delivery.Body); err != nil {
-		s.bury(h, nil, DeadUndecodable, err.Error())
-		return
-	}
-	h.fill(&env)
+	kind, ok := s.open(h)
 	switch {
-	case env.ID.IsZero(): // all such would be taken for one request
-		s.bury(h, nil, DeadUndecodable, "the frame has no id")
+	case !ok:
 		return
-	case env.Kind == wire.KindRequests && !h.member():
+	case kind == wire.KindRequests:
 		s.runPack(h)
 		return
-	case env.Kind == wire.KindSend && h.member(): // a failed one is given back, which a member can't be
+	case kind == wire.KindSend && h.member(): // a failed one is given back, which a member can't be
 		s.publishAgain(h)
-		return
-	case env.Kind != wire.KindRequest && env.Kind != wire.KindSend:
-		s.bury(h, nil, DeadWrongKind, "a "+env.Kind.String()+" frame on a request stream")
 		return
 	}
 	switch s.dedup.begin(h) {
@@ -93,6 +84,25 @@ func (s *Server) run(h *handling) {
 	resp, err := s.invoke(handler, h)
 	returned = true
 	s.handled(h, resp, err)
+}
+
+// open fills h from its envelope. It gives up what is no request and reports that as false.
+func (s *Server) open(h *handling) (kind wire.Kind, ok bool) {
+	var env wire.Envelope
+	if err := s.fields.Decode(&env, h.delivery.Body); err != nil {
+		s.bury(h, nil, DeadUndecodable, err.Error())
+		return 0, false
+	}
+	h.fill(&env)
+	switch {
+	case env.ID.IsZero(): // all such would be taken for one request
+		s.bury(h, nil, DeadUndecodable, "the frame has no id")
+		return 0, false
+	case env.Kind == wire.KindRequest, env.Kind == wire.KindSend, env.Kind == wire.KindRequests && !h.member():
+		return env.Kind, true
+	}
+	s.bury(h, nil, DeadWrongKind, "a "+env.Kind.String()+" frame on a request stream")
+	return 0, false
 }
 
 // handled is the end of a handler.
