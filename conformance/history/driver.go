@@ -36,23 +36,25 @@ func code(err error) string {
 // recorded leaves out what only hints: cancellations on shared lanes.
 func recorded(what string) bool { return what != "cancel" }
 
-func message(k Kind, m *transport.Message) Event {
-	what, id := identify(m.Body)
-	return Event{Kind: k, What: what, ID: id, Stream: m.Stream, Lane: m.Lane, Key: m.Key}
-}
-
 func (d *driver) Publish(ctx context.Context, msgs []transport.Message, results []transport.Result) {
-	events := make([]Event, len(msgs)) // bodies may be used again once Publish returns, so ids are taken before
+	// Bodies may be used again once Publish returns, so ids are taken before.
+	events, of := make([]Event, 0, len(msgs)), make([]int, 0, len(msgs))
 	for i := range msgs {
-		if events[i] = message(Intent, &msgs[i]); recorded(events[i].What) {
-			d.r.add(events[i])
-		}
+		m := &msgs[i]
+		pieces(m.Body, func(what, id string) {
+			if !recorded(what) {
+				return
+			}
+			e := Event{Kind: Intent, What: what, ID: id, Stream: m.Stream, Lane: m.Lane, Key: m.Key}
+			d.r.add(e)
+			events, of = append(events, e), append(of, i)
+		})
 	}
 	d.Driver.Publish(ctx, msgs, results)
 	for i, e := range events {
-		if e.Kind, e.Outcome, e.Code = Published, results[i].Outcome.String(), code(results[i].Err); recorded(e.What) {
-			d.r.add(e)
-		}
+		r := &results[of[i]]
+		e.Kind, e.Outcome, e.Code = Published, r.Outcome.String(), code(r.Err)
+		d.r.add(e)
 	}
 }
 
@@ -84,15 +86,17 @@ type consumer struct {
 	group string
 }
 
-func (c *consumer) event(k Kind, x *transport.Delivery) Event {
-	what, id := identify(x.Body)
-	return Event{Kind: k, What: what, ID: id, Stream: x.Stream, Group: c.group, Entry: x.ID, Attempt: x.Attempt}
+// events calls f with what happened to each message that x holds.
+func (c *consumer) events(k Kind, x *transport.Delivery, f func(Event)) {
+	pieces(x.Body, func(what, id string) {
+		f(Event{Kind: k, What: what, ID: id, Stream: x.Stream, Group: c.group, Entry: x.ID, Attempt: x.Attempt})
+	})
 }
 
 func (c *consumer) Receive(ctx context.Context, max int, credits []transport.Credit) ([]transport.Delivery, error) {
 	ds, err := c.Consumer.Receive(ctx, max, credits)
 	for i := range ds {
-		c.r.add(c.event(Delivered, &ds[i]))
+		c.events(Delivered, &ds[i], c.r.add)
 	}
 	return ds, err
 }
@@ -111,26 +115,29 @@ func verb(v transport.Verb) string {
 }
 
 func (c *consumer) Settle(ctx context.Context, batch []transport.Settlement, errs []error) {
-	events := make([]Event, len(batch))
+	events, of := make([]Event, 0, len(batch)), make([]int, 0, len(batch))
 	for i, s := range batch {
-		events[i] = c.event(Settled, s.Delivery)
-		events[i].Verb, events[i].What = verb(s.Verb), ""
-		if s.Reply == nil {
-			continue
-		}
+		reply := ""
 		shared := i > 0 && s.Reply == batch[i-1].Reply
-		pieces(s.Reply.Body, func(what, id string) {
-			if events[i].What = what; !shared {
-				c.r.add(Event{Kind: Intent, What: what, ID: id, Stream: s.Reply.Stream, Lane: s.Reply.Lane, Key: s.Reply.Key})
-			}
+		if s.Reply != nil {
+			pieces(s.Reply.Body, func(what, id string) {
+				if reply = what; !shared {
+					c.r.add(Event{Kind: Intent, What: what, ID: id, Stream: s.Reply.Stream, Lane: s.Reply.Lane, Key: s.Reply.Key})
+				}
+			})
+		}
+		c.events(Settled, s.Delivery, func(e Event) {
+			e.Verb, e.What = verb(s.Verb), reply
+			events, of = append(events, e), append(of, i)
 		})
 	}
 	c.Consumer.Settle(ctx, batch, errs)
 	for i, e := range events {
-		if e.Verb == "extend" && errs[i] == nil {
+		err := errs[of[i]]
+		if e.Verb == "extend" && err == nil {
 			continue // a running handler has three a lease
 		}
-		e.Code = code(errs[i])
+		e.Code = code(err)
 		c.r.add(e)
 	}
 }

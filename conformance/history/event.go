@@ -96,7 +96,7 @@ func identify(body []byte) (what, id string) {
 	return whatRaw, fmt.Sprintf("%s… %d bytes, %x", strconv.QuoteToASCII(string(body[:8])), len(body), h.Sum64())
 }
 
-// pieces calls f with what a body holds: the members of a pack of replies, or itself.
+// pieces calls f with what a body holds: the members of a pack, or itself. A pack that can't be unpacked is a message like any other.
 func pieces(body []byte, f func(what, id string)) {
 	if wire.Unpack(body, func(m []byte) { f(identify(m)) }) != nil {
 		f(identify(body))

@@ -190,3 +190,47 @@ func TestPack(t *testing.T) {
 		t.Errorf("got %q, want %q and one that can't be unpacked", got, want)
 	}
 }
+
+// TestPackOfRequests: each request of a pack has a story of its own, from its publish to its settlement; one that was acked with its
+// pack, and neither ran nor was counted as expired, is found.
+func TestPackOfRequests(t *testing.T) {
+	for name, lose := range map[string]bool{"sound": false, "lost": true} {
+		t.Run(name, func(t *testing.T) {
+			ctx, r := t.Context(), New(nil, "p")
+			d := r.Driver(mem.NewBroker(mem.Config{}).Open(transport.Options{}))
+			defer func() { _ = d.Close(ctx) }()
+			if err := d.Ensure(ctx, []transport.StreamSpec{{Stream: "s", Groups: []string{"g"}}}); err != nil {
+				t.Fatal(err)
+			}
+			pack := wire.AppendPack(nil, wire.KindRequests, rpc.NewID())
+			var ids []string
+			for range 2 {
+				id := rpc.NewID()
+				ids = append(ids, id.String())
+				pack = wire.AppendMember(pack, wire.Append(nil, &wire.Envelope{Kind: wire.KindRequest, ID: id, Attempt: 1}))
+			}
+			var results [1]transport.Result
+			d.Publish(ctx, []transport.Message{{Stream: "s", Body: pack}}, results[:])
+			c, err := d.Join(ctx, transport.Subscription{Group: "g"})
+			if err != nil || results[0].Err != nil {
+				t.Fatal(err, results[0].Err)
+			}
+			ds, err := c.Receive(ctx, 1, []transport.Credit{{Stream: "s", Max: 1}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.add(Event{Kind: Serving, Group: "g"})
+			for i, id := range ids {
+				if i == 0 || !lose {
+					r.add(Event{Kind: Began, What: whatRequest, ID: id, Stream: "s", Group: "g", Attempt: 1})
+					r.add(Event{Kind: Ended, What: whatRequest, ID: id, Stream: "s", Group: "g", Attempt: 1})
+				}
+			}
+			c.Settle(ctx, []transport.Settlement{{Delivery: &ds[0], Verb: transport.Ack}}, make([]error, 1))
+			v := Rules{}.Check(r.events)
+			if (v.Err() != nil) != lose || v.Counts["published"] != 2 || v.Counts["delivered"] != 2 {
+				t.Errorf("%v: %v", v, v.Err())
+			}
+		})
+	}
+}

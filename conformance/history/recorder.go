@@ -57,8 +57,7 @@ func (r *Recorder) Note(text string) { r.add(Event{Kind: Noted, Code: text}) }
 
 // Left records that a message is still there, by its body as the broker holds it.
 func (r *Recorder) Left(stream string, body []byte) {
-	what, id := identify(body)
-	r.add(Event{Kind: Left, What: what, ID: id, Stream: stream})
+	pieces(body, func(what, id string) { r.add(Event{Kind: Left, What: what, ID: id, Stream: stream}) })
 }
 
 // add writes an event. The time is taken under the lock, so that a file's times never go back; and by the monotonic
