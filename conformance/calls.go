@@ -33,17 +33,25 @@ func bodyName(body []byte) string {
 
 // call makes a call and keeps the books.
 func (s *system) call(c *rpc.Client, r *rpc.Request) answer {
+	return s.callIn(context.Background(), c, r)
+}
+
+func (s *system) callIn(ctx context.Context, c *rpc.Client, r *rpc.Request) answer {
 	began := time.Now()
 	s.ledger.sending(nameOf(r))
-	resp, err := c.Call(context.Background(), r)
+	resp, err := c.Call(ctx, r)
 	s.ledger.outcome(nameOf(r), err == nil && (r.Function == fnEffect || r.Function == fnStall))
 	return answer{resp, err, time.Since(began)}
 }
 
 // later makes a call in the background.
 func (s *system) later(c *rpc.Client, r *rpc.Request) <-chan answer {
+	return s.laterIn(context.Background(), c, r)
+}
+
+func (s *system) laterIn(ctx context.Context, c *rpc.Client, r *rpc.Request) <-chan answer {
 	done := make(chan answer, 1)
-	go func() { done <- s.call(c, r) }()
+	go func() { done <- s.callIn(ctx, c, r) }()
 	return done
 }
 

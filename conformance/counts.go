@@ -54,6 +54,16 @@ func (c *counts) String() string {
 	return fmt.Sprint(c.n)
 }
 
+// Batch adds up the messages; it isn't passed on, that would be a report a batch.
+func (c *counts) Batch(kind string, messages int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n == nil {
+		c.n = map[string]int{}
+	}
+	c.n["batched-"+kind] += messages
+}
+
 func (c *counts) HandleDone(_, _ string, _, _ time.Duration, code rpc.Code) {
 	if code != rpc.CodeOK {
 		c.add("handled-badly")

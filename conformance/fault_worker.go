@@ -31,7 +31,12 @@ func (s *system) holder(name string, members ...*member) (at, other *member) {
 // done then, and goes on undisturbed.
 func (s *system) twoWorkers(c *rpc.Client, lease time.Duration) (a, b *member) {
 	s.Helper()
-	change := func(c *childConfig) { c.Worker.Lease = s.d(lease) }
+	return s.twoWorkersWith(c, func(c *childConfig) { c.Worker.Lease = s.d(lease) })
+}
+
+// twoWorkersWith is twoWorkers for what else a scenario changes.
+func (s *system) twoWorkersWith(c *rpc.Client, change func(*childConfig)) (a, b *member) {
+	s.Helper()
 	a, b = s.start(roleWorker, change), s.start(roleWorker, change)
 	rounds := 0
 	s.until(4*patience, "both workers to serve", func() bool {

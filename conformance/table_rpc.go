@@ -15,4 +15,8 @@ var rpcScenarios = []Scenario{
 	{Name: "no-workers", Area: AreaRPC, Doc: "a call that nobody serves fails at once", run: onSystem(noWorkers)},
 	{Name: "client-gone", Area: AreaRPC, Doc: "a caller that leaves ends its handler", run: onSystem(clientGone)},
 	{Name: "lane-deleted-in-flight", Area: AreaRPC, Doc: "replies to a lane that has gone hold up nothing", run: onSystem(laneDeletedInFlight)},
+	{Name: "packed-calls", Area: AreaRPC, Doc: "calls that share messages get their own answers", run: onSystem(packedCalls)},
+	{Name: "packed-members", Area: AreaRPC, Doc: "each request of a pack ends as it would have alone", run: onSystem(packedMembers)},
+	{Name: "packed-members-again", Area: AreaRPC, Doc: "the same of a pack that is delivered a second time", run: onSystem(packedMembersAgain)},
+	{Name: "packed-caller-gone", Area: AreaRPC, Doc: "a caller that leaves ends its request of a pack, and no other", run: onSystem(packedCallerGone)},
 }

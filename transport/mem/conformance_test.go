@@ -18,7 +18,7 @@ func TestConformance(t *testing.T) {
 				Broker: conformance.Control{Wipe: func(context.Context) error { b.Wipe(); return nil }},
 			}
 			if cfg.Dedup {
-				h.Only = []string{"capabilities", "dedup", "roundtrip"}
+				h.Only = []string{"capabilities", "dedup", "roundtrip", "packed-members", "packed-members-again"}
 			}
 			conformance.Run(t, h)
 		})
