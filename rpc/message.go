@@ -82,7 +82,8 @@ type Response struct {
 	Status      int
 	Header      Header
 	ContentType string
-	// Body may be part of a larger buffer of the client's, at most 64 KiB more, which it keeps: copy what is kept for long.
+	// Body may be part of a larger buffer, of a pack of replies or of all that one read of the lane brought, which it keeps: copy what
+	// is kept for long.
 	Body []byte
 
 	// Timing is set for a caller.
