@@ -57,7 +57,7 @@ func (l *Ledger) Uniform() (count, streams int) {
 			}
 		}
 	}
-	for count = least; count > 0; count-- {
+	for count = min(least, l.total/max(streams, 1)); count > 0; count-- {
 		total, shared := 0, 0
 		for i := range l.credits {
 			if l.Allow(i) > 0 {

@@ -16,6 +16,9 @@ const (
 	// presenceTTL is how long a consumer counts as live after its last sign of life, presenceEvery how often it gives one.
 	presenceTTL   = 2 * time.Second
 	presenceEvery = 500 * time.Millisecond
+	// tidyEvery is how often the dead are taken out of the sets of signs, and presenceKept how long a set stays that nobody writes.
+	tidyEvery    = 10 * time.Second
+	presenceKept = 30 * time.Second
 	// maxClaimEvery bounds the pause between looks for deliveries whose lease ran out.
 	maxClaimEvery = 500 * time.Millisecond
 	minLease      = 100 * time.Millisecond
@@ -28,6 +31,7 @@ type consumer struct {
 	name  string
 	lease time.Duration
 	link  *link
+	bell  bell
 
 	gone   chan struct{}
 	closed atomic.Bool
@@ -68,6 +72,7 @@ type consumerStream struct {
 	served bool // it is in consumer.served
 	// busyUntil, by mono: it brought much lately. See many.go.
 	busyUntil int64
+	rung      bool // it may have something. See bell.go.
 }
 
 // token is a Delivery's Token.
@@ -145,6 +150,7 @@ func (c *consumer) take(limit int, credits []transport.Credit) error {
 			}
 			cs = &consumerStream{c: c, st: st, cursor: "-"}
 			c.byName[st.name] = cs
+			c.bell.named(cs)
 		}
 		changed = changed || !cs.served // in another order they are the same
 		if cr.Max > 0 {

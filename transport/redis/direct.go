@@ -304,8 +304,10 @@ func (d *direct) value(conn *watchedConn) ([]byte, error) {
 		}
 		pos += size
 		switch kind {
-		case '*':
+		case '*', '>':
 			left += max(n, 0)
+		case '%':
+			left += 2 * max(n, 0)
 		case '$':
 			if n < 0 {
 				continue

@@ -9,9 +9,12 @@ import (
 
 const (
 	// trimEvery is the longest that settled entries stay in a stream this process settles; sweepEvery for a stream that it
-	// only serves.
+	// only serves. For many streams it is trimEach times their number: 4 s for 1,000, in which few have much to trim.
 	trimEvery  = time.Second
+	trimEach   = 4 * time.Millisecond
 	sweepEvery = 10 * time.Second
+	// trimAtOnce is how many streams are trimmed in one pipeline: it takes the broker some 0.3 ms.
+	trimAtOnce = 32
 	// reapEvery and reapIdle: consumers that hold nothing and were not seen for a minute are deleted.
 	reapEvery = 30 * time.Second
 	reapIdle  = time.Minute
@@ -25,7 +28,7 @@ const (
 func (d *Driver) housekeeping(ctx context.Context) {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
-	var presence, lanes, sweep, reap, clock time.Time
+	var presence, tidy, lanes, sweep, reap, clock time.Time
 	sweep, reap, clock = time.Now(), time.Now(), time.Now()
 	due := func(last *time.Time, every time.Duration) bool {
 		if time.Since(*last) < every {
@@ -48,24 +51,31 @@ func (d *Driver) housekeeping(ctx context.Context) {
 		}
 		if urgent || due(&presence, presenceEvery) {
 			presence = time.Now()
-			d.presence(ctx)
+			d.presence(ctx, urgent || due(&tidy, tidyEvery))
 		}
 		if urgent || due(&lanes, laneEvery) {
 			lanes = time.Now()
 			d.tails.renew(ctx)
 		}
-		all := due(&sweep, sweepEvery)
-		for _, st := range d.serving() {
-			if due(&presence, presenceEvery) { // many streams may take longer to trim than a sign of life lives
-				d.presence(ctx)
-			}
+		all, serving := due(&sweep, sweepEvery), d.serving()
+		every := max(trimEvery, time.Duration(len(serving))*trimEach)
+		var late []*streamState
+		for i, st := range serving {
 			n, b := st.settled.Load(), st.settledBytes.Load()
-			old := time.Duration(mono()-st.trimmedAt.Load()) > trimEvery
+			old := time.Duration(mono()-st.trimmedAt.Load()) > every
 			if all || n >= earlyTrimEntries || b >= earlyTrimBytes || n > 0 && old {
-				if err := d.trim(ctx, st); err != nil && !transport.IsCode(err, transport.CodeUnavailable) && ctx.Err() == nil {
-					d.log.Warn("trim", "streamerson: a stream can't be trimmed", "stream", st.name, "err", err)
-				}
+				late = append(late, st)
 			}
+			if len(late) < trimAtOnce && (len(late) == 0 || i+1 < len(serving)) {
+				continue
+			}
+			if due(&presence, presenceEvery) { // many streams may take longer to trim than a sign of life lives
+				d.presence(ctx, false)
+			}
+			if err := d.trim(ctx, late...); err != nil && !transport.IsCode(err, transport.CodeUnavailable) && ctx.Err() == nil {
+				d.log.Warn("trim", "streamerson: a stream can't be trimmed", "err", err) // which names the stream
+			}
+			late = late[:0]
 		}
 		if due(&reap, reapEvery) {
 			for _, st := range d.serving() {
@@ -91,8 +101,13 @@ func (d *Driver) serving() []*streamState {
 	return all
 }
 
-// presence gives each consumer's sign of life for each stream that it serves, and takes it back for those it left.
-func (d *Driver) presence(ctx context.Context) {
+// presence gives each consumer's sign of life for each stream that it serves, and takes it back for those it left. tidy: the sets
+// are tidied as well.
+func (d *Driver) presence(ctx context.Context, tidy bool) {
+	keep := time.Duration(0)
+	if tidy {
+		keep = presenceKept
+	}
 	d.mu.RLock()
 	consumers := make([]*consumer, 0, len(d.consumers))
 	for c := range d.consumers {
@@ -107,7 +122,7 @@ func (d *Driver) presence(ctx context.Context) {
 		c.mu.Unlock()
 		for len(served) > 0 {
 			n := min(len(served), c.chunks())
-			sc := call{script: presenceScript, args: []any{c.name, presenceTTL.Milliseconds()}}
+			sc := call{script: presenceScript, args: []any{c.name, presenceTTL.Milliseconds(), keep.Milliseconds()}}
 			for _, cs := range served[:n] {
 				sc.keys = append(sc.keys, presenceKey(cs.st.name, c.group))
 			}

@@ -7,7 +7,7 @@ import (
 	"github.com/streamerson/streamerson/transport"
 )
 
-// With many streams a read of all of them costs more than the calls that it brings: Redis looks at each key, and a read that
+// Where there is no bell (bell.go): with many streams a read of all of them costs more than the calls that it brings: Redis looks at each key, and a read that
 // blocks enters and leaves each one's list of waiters, about 1 µs a key. So while few streams bring much, only those are
 // read, and the others are swept from time to time. While none does, all are waited for as usual, and nobody waits longer.
 const (
@@ -27,6 +27,9 @@ const (
 
 // onceOfMany makes one turn of the plan for many streams.
 func (c *consumer) onceOfMany(ctx context.Context, limit int) ([]transport.Delivery, error) {
+	if c.hang() {
+		return c.onceOfRung(ctx, limit)
+	}
 	if room := c.narrow(limit); room > 0 && mono() < c.nextSweep {
 		wants, active := c.wants, c.active
 		c.wants, c.active = c.hotWants, c.hotActive
@@ -34,7 +37,7 @@ func (c *consumer) onceOfMany(ctx context.Context, limit int) ([]transport.Deliv
 		return c.onceOfFew(ctx, room, time.Duration(c.nextSweep-mono()))
 	}
 	start := mono()
-	ds, err := c.sweep(ctx, limit)
+	ds, err := c.sweep(ctx, limit, sweepLeast)
 	c.nextSweep = mono() + int64(min(max(time.Duration(mono()-start)*sweepPause, sweepMin), sweepMax))
 	if len(ds) > 0 || err != nil || c.narrow(limit) > 0 {
 		return ds, err
@@ -60,10 +63,50 @@ func (c *consumer) narrow(limit int) (room int) {
 	return max(limit, 0)
 }
 
+// onceOfRung makes one turn with a bell: it waits for it, or reads the streams that have rung.
+func (c *consumer) onceOfRung(ctx context.Context, limit int) ([]transport.Delivery, error) {
+	c.ringAll()
+	c.hotWants, c.hotActive = c.hotWants[:0], c.hotActive[:0]
+	for i, w := range c.wants {
+		if w.cs.rung && len(c.hotWants) < scriptKeys {
+			c.hotWants, c.hotActive = append(c.hotWants, w), append(c.hotActive, c.active[i])
+		} else {
+			limit -= w.own // reserved for streams that are not read now
+		}
+	}
+	if len(c.hotWants) == 0 || limit < 1 {
+		return nil, c.await(ctx, min(c.nextClaim.Load(), c.nextSweep))
+	}
+	wants, active := c.wants, c.active
+	c.wants, c.active = c.hotWants, c.hotActive
+	defer func() { c.wants, c.active = wants, active }()
+	c.ledger.Reset(limit, c.active)
+	if count, _ := c.ledger.Uniform(); count > 0 {
+		return c.read(ctx, limit, count, noWait)
+	}
+	return c.sweep(ctx, limit, 1)
+}
+
+// emptied takes those streams for silent of which a read brought less than count.
+func (c *consumer) emptied(count int) {
+	for _, w := range c.wants {
+		w.cs.rung = false
+	}
+	run := 0
+	for i, e := range c.entries { // entries of one stream are together
+		if i > 0 && c.entries[i-1].stream != e.stream {
+			run = 0
+		}
+		if run++; run >= count {
+			c.wants[e.stream].cs.rung = true
+		}
+	}
+}
+
 // sweep reads all streams once, in their order and without waiting: at a time as many as the limits allow for sure, one
-// message of each. Then it reads more of those that had one.
-func (c *consumer) sweep(ctx context.Context, limit int) ([]transport.Delivery, error) {
-	if limit < sweepLeast {
+// message of each. Then it reads more of those that had one. With less room than least a script does it.
+func (c *consumer) sweep(ctx context.Context, limit, least int) ([]transport.Delivery, error) {
+	if limit < least {
 		return c.poll(ctx, limit)
 	}
 	wants, active := c.wants, c.active
@@ -75,7 +118,7 @@ func (c *consumer) sweep(ctx context.Context, limit int) ([]transport.Delivery, 
 		reserved += w.own
 	}
 	pool -= reserved
-	for next := 0; next < len(wants) && limit-len(all) >= sweepLeast && ctx.Err() == nil; {
+	for next := 0; next < len(wants) && limit-len(all) >= least && ctx.Err() == nil; {
 		c.part, c.partActive = c.part[:0], c.partActive[:0]
 		free := max(pool, 0)
 		for ; next < len(wants) && len(c.part) < min(limit-len(all), scriptKeys); next++ {

@@ -24,10 +24,27 @@ func several(t *testing.T, d *Driver, n int) []string {
 	return streams
 }
 
+// withAndWithoutBell runs f on brokers that can tell what was added, and on those that can't.
+func withAndWithoutBell(t *testing.T, f func(t *testing.T, d *Driver, ev *events, c *consumer)) {
+	for what, refused := range map[string]bool{"bell": false, "sweeps": true} {
+		t.Run(what, func(t *testing.T) {
+			d, ev := open(t)
+			c := join(t, d, time.Minute)
+			c.bell.refused = refused
+			f(t, d, ev, c)
+			if hung := c.bell.conn != nil; hung == refused {
+				t.Errorf("the bell is hung up: %v, refused: %v", hung, refused)
+			}
+		})
+	}
+}
+
 func TestManyStreamsAreReadWithinTheCredits(t *testing.T) {
-	d, ev := open(t)
+	withAndWithoutBell(t, readWithinTheCredits)
+}
+
+func readWithinTheCredits(t *testing.T, d *Driver, ev *events, c *consumer) {
 	streams := several(t, d, 3*manyStreams)
-	c := join(t, d, time.Minute)
 	const each = 5
 	for _, limit := range []int{sweepLeast - 1, sweepLeast + 8, 4 * manyStreams} {
 		want := map[string]int{}
@@ -73,9 +90,11 @@ func TestManyStreamsAreReadWithinTheCredits(t *testing.T) {
 }
 
 func TestAQuietStreamIsReadBesideABusyOne(t *testing.T) {
-	d, _ := open(t)
+	withAndWithoutBell(t, quietBesideBusy)
+}
+
+func quietBesideBusy(t *testing.T, d *Driver, _ *events, c *consumer) {
 	streams := several(t, d, 2*manyStreams)
-	c := join(t, d, time.Minute)
 	ctx, cancel := context.WithCancel(t.Context())
 	flood := make(chan struct{})
 	defer func() { cancel(); <-flood }()

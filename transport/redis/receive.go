@@ -164,7 +164,12 @@ func (c *consumer) read(ctx context.Context, limit, count int, wait time.Duratio
 	}
 	stop := context.AfterFunc(ctx, func() { c.wakeUp(seq) })
 	c.readAt = mono()
-	err := c.link.pipeline([]goredis.Cmder{cmd})
+	var err error
+	if c.bell.conn != nil && c.bell.conn == c.link.live() {
+		err = c.exchange(cmd)
+	} else {
+		err = c.link.pipeline([]goredis.Cmder{cmd})
+	}
 	stop()
 	c.reading.Add(1)
 	if err == nil {
@@ -183,6 +188,7 @@ func (c *consumer) read(ctx context.Context, limit, count int, wait time.Duratio
 	if err != nil {
 		return nil, fail("receive", "", err)
 	}
+	c.emptied(count)
 	return c.deliver(ctx, count), nil
 }
 
@@ -289,8 +295,9 @@ func (d *Driver) blockTime() time.Duration {
 	return blockTime
 }
 
-// wakeUp ends the blocked read with the given number, if it still goes on.
+// wakeUp ends the blocked read, or the wait for the bell, with the given number, if it still goes on.
 func (c *consumer) wakeUp(seq int64) {
+	c.bell.wake(func() bool { return c.reading.Load() == seq })
 	c.d.wake(c.link, func() bool { return c.reading.Load() == seq })
 }
 

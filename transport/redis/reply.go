@@ -41,7 +41,9 @@ func header(b []byte) (kind byte, n, size int, err error) {
 		return 0, 0, 0, err
 	}
 	switch kind = b[0]; kind {
-	case '*', '$', ':':
+	case '*', '$', ':', '>', '%':
+	case '_': // RESP3's nil
+		return kind, -1, 3, nil
 	case '+', '-':
 		if i := bytes.Index(b, crlf); i > 0 {
 			return kind, 0, i + 2, nil
@@ -107,17 +109,26 @@ func (p *parser) bulk() ([]byte, error) {
 	return v, nil
 }
 
-// parseStreams reads the reply of XREAD and XREADGROUP. find gives the index of a key. Entries that were deleted come
-// without fields and are left out.
+// parseStreams reads the reply of XREAD and XREADGROUP, which is an array of pairs or, in RESP3, a map. find gives the index of a
+// key. Entries that were deleted come without fields and are left out.
 func parseStreams(reply []byte, find func(key []byte) int, dst []entry) ([]entry, error) {
 	p := &parser{b: reply}
-	streams, err := p.header('*')
+	if len(reply) > 0 && reply[0] == '_' {
+		return dst, nil
+	}
+	kind := byte('*')
+	if len(reply) > 0 && reply[0] == '%' {
+		kind = '%'
+	}
+	streams, err := p.header(kind)
 	if err != nil || streams < 0 {
 		return dst, err
 	}
 	for range streams {
-		if n, err := p.header('*'); err != nil || n != 2 {
-			return dst, orReply(err)
+		if kind == '*' {
+			if n, err := p.header('*'); err != nil || n != 2 {
+				return dst, orReply(err)
+			}
 		}
 		key, err := p.bulk()
 		if err != nil {

@@ -120,14 +120,18 @@ local s = redis.pcall('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2])
 if not s.err and #s == 0 then redis.pcall('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2]) end
 return n`)
 
-// presenceScript renews a consumer's sign of life. KEYS: presence sets. ARGV: consumer, time to live in ms.
+// presenceScript renews a consumer's sign of life. KEYS: presence sets. ARGV: consumer, time to live in ms, how long the sets are
+// kept in ms if they are tidied now, else 0.
 var presenceScript = newScript(`#!lua flags=allow-oom
 local t = redis.call('TIME')
 local now = t[1]*1000 + math.floor(t[2]/1000)
+local keep = tonumber(ARGV[3])
 for _, key in ipairs(KEYS) do
   redis.call('ZADD', key, now + ARGV[2], ARGV[1])
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
-  redis.call('PEXPIRE', key, 2*ARGV[2])
+  if keep > 0 then
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+    redis.call('PEXPIRE', key, keep)
+  end
 end
 return 1`)
 

@@ -12,8 +12,12 @@ import (
 )
 
 const (
-	// sampleEvery is how old a stream's length may be when MaxBacklog is checked against it.
+	// sampleEvery is how old a stream's length may be when MaxBacklog is checked against it, and fillTime how much more for each entry
+	// that it still has room for: no Redis takes more of them in that time, whoever sends them.
 	sampleEvery = 200 * time.Millisecond
+	fillTime    = time.Microsecond
+	// maxSampleRoom bounds that: a length is at most about a second old.
+	maxSampleRoom = 1_000_000
 	// resampleEvery is how soon it is asked for again while the stream seems full.
 	resampleEvery = 20 * time.Millisecond
 	// laneCacheSize bounds the addresses whose parsing is remembered; one gateway has one.
@@ -173,8 +177,8 @@ func (d *Driver) full(ctx context.Context, st *streamState) bool {
 	limit := st.maxBacklog.Load()
 	now := mono()
 	age := time.Duration(now - st.sampledAt.Load())
-	if st.estimate() < limit {
-		if age > sampleEvery && st.sampledAt.CompareAndSwap(now-int64(age), now) {
+	if room := limit - st.estimate(); room > 0 {
+		if age > sampleEvery+min(time.Duration(room), maxSampleRoom)*fillTime && st.sampledAt.CompareAndSwap(now-int64(age), now) {
 			d.sampleLater(st)
 		}
 		return false
@@ -208,26 +212,34 @@ func (st *streamState) estimate() int64 {
 	return st.length.Load() + st.published.Load() - st.base.Load()
 }
 
-// trim removes what all groups have settled and samples the length.
-func (d *Driver) trim(ctx context.Context, st *streamState) error {
-	before := st.published.Load()
-	st.settled.Store(0)
-	st.settledBytes.Store(0)
-	st.trimmedAt.Store(mono())
-	v, err := d.eval(ctx, "trim", st.name, call{script: trimScript, keys: []string{st.key}})
-	if err == nil {
-		err = asError(v[0])
+// trim removes what all groups have settled and samples the lengths, of all streams in one pipeline. It returns the first error.
+func (d *Driver) trim(ctx context.Context, streams ...*streamState) error {
+	before, calls := make([]int64, len(streams)), make([]call, len(streams))
+	for i, st := range streams {
+		before[i] = st.published.Load()
+		st.settled.Store(0)
+		st.settledBytes.Store(0)
+		st.trimmedAt.Store(mono())
+		calls[i] = call{script: trimScript, keys: []string{st.key}}
 	}
+	values, err := d.eval(ctx, "trim", streams[0].name, calls...)
 	if err != nil {
 		return err
 	}
-	if row, ok := v[0].([]any); ok && len(row) == 2 {
-		if n := asInt(row[0]); n > 0 {
-			d.event(transport.Event{Kind: transport.EventTrimmed, Stream: st.name, N: n})
+	for i, st := range streams {
+		if e, ok := values[i].(*transport.Error); ok && err == nil {
+			named := *e
+			named.Stream = st.name
+			err = &named
 		}
-		st.sampled(asInt(row[1]), before)
+		if row, ok := values[i].([]any); ok && len(row) == 2 {
+			if n := asInt(row[0]); n > 0 {
+				d.event(transport.Event{Kind: transport.EventTrimmed, Stream: st.name, N: n})
+			}
+			st.sampled(asInt(row[1]), before[i])
+		}
 	}
-	return nil
+	return err
 }
 
 // Lag asks the broker.
