@@ -12,6 +12,8 @@ import (
 type broken struct {
 	transport.Driver
 	publish     func(ctx context.Context, d transport.Driver, msgs []transport.Message, results []transport.Result)
+	late        func(d *broken, m *transport.Message, to transport.Late) bool
+	settleLate  func(c *brokenConsumer, s *transport.Settlement, to transport.Late) bool
 	ensure      func(ctx context.Context, d transport.Driver, specs []transport.StreamSpec) error
 	receive     func(ctx context.Context, c *brokenConsumer, max int, credits []transport.Credit) ([]transport.Delivery, error)
 	settle      func(ctx context.Context, c *brokenConsumer, batch []transport.Settlement, errs []error)
@@ -21,6 +23,8 @@ type broken struct {
 	dropOnClose bool
 	leak        chan struct{}
 	dead        func() bool // whether the broker was wiped since this driver was opened
+
+	telling sync.WaitGroup // those who tell a late outcome
 
 	mu   sync.Mutex
 	open []*brokenConsumer
@@ -41,6 +45,38 @@ func (d *broken) Publish(ctx context.Context, msgs []transport.Message, results 
 		return
 	}
 	d.Driver.Publish(ctx, msgs, results)
+}
+
+// PublishLate is sound without a fault, and late by one goroutine's start.
+func (d *broken) PublishLate(m *transport.Message, to transport.Late) bool {
+	if d.late != nil {
+		return d.late(d, m, to)
+	}
+	r := make([]transport.Result, 1)
+	d.Publish(context.Background(), []transport.Message{*m}, r)
+	if transport.IsCode(r[0].Err, transport.CodeClosed) {
+		return false
+	}
+	d.tell(to, r[0])
+	return true
+}
+
+// tell tells in a goroutine of the driver's own, which Close waits for.
+func (d *broken) tell(to transport.Late, r transport.Result) { d.telling.Go(func() { to.Told(r) }) }
+
+// SettleLate is sound without a fault.
+func (c *brokenConsumer) SettleLate(s *transport.Settlement, to transport.Late) bool {
+	if c.d.settleLate != nil {
+		return c.d.settleLate(c, s, to)
+	}
+	errs := make([]error, 1)
+	c.Settle(context.Background(), []transport.Settlement{*s}, errs)
+	r := transport.Result{Err: errs[0]}
+	if r.Err == nil {
+		r.Outcome = transport.OutcomeAccepted
+	}
+	c.d.tell(to, r)
+	return true
 }
 
 func (d *broken) Ensure(ctx context.Context, specs []transport.StreamSpec) error {
@@ -85,6 +121,7 @@ func (d *broken) Close(ctx context.Context) error {
 		go func() { <-d.leak }()
 	}
 	d.mu.Unlock()
+	d.telling.Wait()
 	return d.Driver.Close(ctx)
 }
 

@@ -180,6 +180,45 @@ func claimsAccepted(ctx context.Context, d transport.Driver, msgs []transport.Me
 	}
 }
 
+// claimsLate tells of every late message that it was accepted.
+func claimsLate(d *broken, m *transport.Message, to transport.Late) bool {
+	d.Publish(context.Background(), []transport.Message{*m}, make([]transport.Result, 1))
+	d.tell(to, transport.Result{Outcome: transport.OutcomeAccepted})
+	return true
+}
+
+// tellsTwice tells a late rejection when it comes, and again when the message's batch ends.
+func tellsTwice(d *broken, m *transport.Message, to transport.Late) bool {
+	r := make([]transport.Result, 1)
+	d.Publish(context.Background(), []transport.Message{*m}, r)
+	d.tell(to, r[0])
+	if r[0].Outcome == transport.OutcomeRejected {
+		d.tell(to, r[0])
+	}
+	return true
+}
+
+// keepsLate sends what it was given once its caller has gone on.
+func keepsLate(d *broken, m *transport.Message, to transport.Late) bool {
+	late := *m
+	d.telling.Go(func() {
+		time.Sleep(time.Millisecond)
+		r := make([]transport.Result, 1)
+		d.Publish(context.Background(), []transport.Message{late}, r)
+		to.Told(r[0])
+	})
+	return true
+}
+
+// acksLate acks at once what it settles late.
+func acksLate(c *brokenConsumer, s *transport.Settlement, to transport.Late) bool {
+	r := make([]transport.Result, 1)
+	c.d.Publish(context.Background(), []transport.Message{*s.Reply}, r)
+	c.ackAll(context.Background(), []transport.Delivery{*s.Delivery})
+	c.d.tell(to, r[0])
+	return true
+}
+
 // needsNoAcks calls a message accepted when it is on its way, and forgets what is on its way when it is closed.
 func needsNoAcks(d *broken) {
 	ctx, cancel := context.WithCancel(context.Background())

@@ -39,6 +39,9 @@ var driverScenarios = []Scenario{
 	{Name: "shared-reply", Area: AreaDriver, Doc: "a reply that several settlements share is sent once, and acks all or none", run: sharedReply},
 	{Name: "dead-letter-reply", Area: AreaDriver, Doc: "the same for a dead letter", run: deadLetterReply},
 
+	{Name: "publish-late", Area: AreaDriver, Doc: "an outcome that is told later means what Publish's means, and is told once", run: publishLate},
+	{Name: "settle-late", Area: AreaDriver, Doc: "the same for a settlement: no ack without an accepted reply", run: settleLate},
+
 	{Name: "lane", Area: AreaDriver, Doc: "a lane brings what is sent to it, in order, from Tail on", run: lane},
 	{Name: "lane-gone", Area: AreaDriver, Doc: "a lane that was closed is not-found", run: laneGone},
 	{Name: "lane-forged", Area: AreaDriver, Doc: "an address that is no lane is invalid", run: laneForged},

@@ -13,6 +13,8 @@ const maxBatch = 512
 // is flushed at once; under load the batches grow by themselves. One flush goes on at a time, so order is kept.
 type batcher[T any] struct {
 	flush func([]T)
+	// lone may be nil. It flushes an item of addAlone without waiting for the outcome, if it can.
+	lone func(T) bool
 
 	mu      sync.Mutex
 	pending []T
@@ -23,9 +25,9 @@ type batcher[T any] struct {
 	single  [1]T // the batch of a caller that flushes its own; guarded by busy
 }
 
-// newBatcher starts the flusher. flush is called once at a time, and gets batches of 1 to maxBatch items and must not keep the slice.
-func newBatcher[T any](flush func([]T)) *batcher[T] {
-	b := &batcher[T]{flush: flush, done: make(chan struct{})}
+// newBatcher starts the flusher. flush is called once at a time, also with regard to lone, and gets batches of 1 to maxBatch items and must not keep the slice.
+func newBatcher[T any](flush func([]T), lone func(T) bool) *batcher[T] {
+	b := &batcher[T]{flush: flush, lone: lone, done: make(chan struct{})}
 	b.wake = sync.NewCond(&b.mu)
 	go b.run()
 	return b
@@ -57,9 +59,11 @@ func (b *batcher[T]) addAlone(item T) bool {
 	}
 	b.busy = true
 	b.mu.Unlock()
-	b.single[0] = item
-	b.flush(b.single[:])
-	clear(b.single[:])
+	if b.lone == nil || !b.lone(item) {
+		b.single[0] = item
+		b.flush(b.single[:])
+		clear(b.single[:])
+	}
 	b.mu.Lock()
 	b.busy = false
 	wake := len(b.pending) > 0 || b.closed

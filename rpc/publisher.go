@@ -53,6 +53,7 @@ func (f *frame) release() {
 // publisher is the one place from which a client publishes.
 type publisher struct {
 	d        transport.Driver
+	late     transport.LatePublisher // nil: the driver is none
 	observer Observer
 	table    *calls
 	batch    *batcher[outgoing]
@@ -78,7 +79,8 @@ type outgoing struct {
 
 func newPublisher(d transport.Driver, table *calls, o Observer) *publisher {
 	p := &publisher{d: d, observer: o, table: table, limit: min(packBytes, d.Capabilities().MaxBody-deadHeadroom)}
-	p.batch = newBatcher(p.flush)
+	p.late, _ = d.(transport.LatePublisher)
+	p.batch = newBatcher(p.flush, p.publishLate)
 	return p
 }
 
@@ -167,17 +169,13 @@ func dedupID(d transport.Driver, id ID) string {
 func (p *publisher) outcome(o outgoing, r transport.Result, now int64) {
 	c := o.call
 	defer c.release()
-	c.settle(r.Outcome, now)
 	if o.oneWay {
+		c.settle(r.Outcome, now)
 		if r.Outcome != transport.OutcomeAccepted {
 			c.err = fromTransport(r.Err, r.Outcome)
 		}
 		c.ready <- struct{}{}
 		return
 	}
-	// An unknown outcome ends nothing: the request may be stored, and its reply may come until the deadline.
-	if r.Outcome == transport.OutcomeRejected && p.table.leave(c, DropUnknown) {
-		c.err = fromTransport(r.Err, r.Outcome)
-		c.ready <- struct{}{}
-	}
+	c.published(r, now)
 }

@@ -49,6 +49,7 @@ func (s *Server) receive(ctx context.Context) error {
 	s.state.Store(ready)
 	read, wake := context.WithCancel(ctx)
 	defer func() { wake() }()
+	lone := false
 	for ctx.Err() == nil {
 		broken := s.Ready() != nil
 		switch {
@@ -66,8 +67,9 @@ func (s *Server) receive(ctx context.Context) error {
 			}
 			continue
 		}
-		// What was just received goes first: short handlers end before the next read, which then brings more at once.
-		for range receiveYields {
+		// What was just received goes first: short handlers end before the next read, which then brings more at once. But a
+		// yield wakes a thread, and a lone request has nobody to make way for.
+		for i := 0; !lone && i < receiveYields; i++ {
 			runtime.Gosched()
 			if s.runners.idleAgain() {
 				break
@@ -75,6 +77,7 @@ func (s *Server) receive(ctx context.Context) error {
 		}
 		got, err := s.consumer.Receive(read, free, credits)
 		s.start(got)
+		lone = s.lone(got)
 		if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 			if broken {
 				s.state.Store(ready)
@@ -89,6 +92,15 @@ func (s *Server) receive(ctx context.Context) error {
 		sleep(ctx, receivePause)
 	}
 	return nil
+}
+
+// lone reports whether got is one request, and nothing else runs or waits for its settlement.
+func (s *Server) lone(got []transport.Delivery) bool {
+	if len(got) != 1 {
+		return false
+	}
+	kind, _, _ := wire.Peek(got[0].Body)
+	return kind != wire.KindRequests && s.slots.calm()
 }
 
 // ready is the state of a server that receives.

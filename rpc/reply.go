@@ -29,8 +29,11 @@ func (c *Client) readReplies(ctx context.Context) {
 		if broken { // come back soon to see whether it is mended: an empty lane says nothing
 			read, cancel = context.WithTimeout(ctx, 2*lanePause)
 		}
-		// Those who were just answered go first: their next calls travel together, and so do the replies.
-		runtime.Gosched()
+		// Those who were just answered go first: their next calls travel together, and so do the replies. But a yield wakes a
+		// thread, and a lone caller has nobody to travel with.
+		if c.calls.count.Load() > 1 {
+			runtime.Gosched()
+		}
 		bodies, err := c.lane.Receive(read, laneBatch)
 		cancel()
 		switch {

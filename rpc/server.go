@@ -89,6 +89,7 @@ type Server struct {
 	fields   *wire.Cache
 	settling *batcher[*handling]
 	consumer transport.Consumer
+	late     transport.LateSettler // the consumer, nil if it is none
 	runners  *runners
 	state    atomic.Pointer[serverState]
 
@@ -234,7 +235,8 @@ func (s *Server) Run(ctx context.Context) error {
 	if err := s.join(ctx); err != nil || s.consumer == nil {
 		return err
 	}
-	s.settling = newBatcher(s.flushSettlements)
+	s.late, _ = s.consumer.(transport.LateSettler)
+	s.settling = newBatcher(s.flushSettlements, s.settleLate)
 	alive, stop := context.WithCancel(context.Background())
 	var loops sync.WaitGroup
 	loops.Go(func() { s.heartbeat(alive) })

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/streamerson/streamerson/transport"
@@ -33,6 +34,7 @@ func (st *streamState) weight() float64 { return float64(max(st.cfg.Weight, 1)) 
 // shared by weight between the streams that have work, none beyond its Max.
 type slots struct {
 	observer Observer
+	late     atomic.Int32 // of unsettled, those whose outcome is told later
 
 	mu        sync.Mutex
 	total     int
@@ -198,7 +200,7 @@ func (s *slots) take(now time.Time, hs []*handling) {
 }
 
 // free gives a slot back when its handler has ended; its settlement still counts until settled. quiet: no other handler
-// runs, and no other settlement is under way.
+// runs, and no other settlement is under way but those whose outcome is told later.
 func (s *slots) free(st *streamState) (quiet bool) {
 	s.mu.Lock()
 	st.inUse--
@@ -212,9 +214,16 @@ func (s *slots) free(st *streamState) (quiet bool) {
 		st.last = time.Now() // its idleness begins
 	}
 	s.signal(s.fed())
-	quiet = s.inUse == 0 && s.unsettled == 1
+	quiet = s.inUse == 0 && s.unsettled-int(s.late.Load()) == 1
 	s.mu.Unlock()
 	return quiet
+}
+
+// calm reports whether at most one request runs or waits for its settlement.
+func (s *slots) calm() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inUse+s.unsettled-int(s.late.Load()) <= 1
 }
 
 // fed reports whether a stream that the last credits offered nothing of has room now: a Receive that blocks on other streams

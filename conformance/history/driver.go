@@ -2,6 +2,7 @@ package history
 
 import (
 	"context"
+	"sync"
 
 	"github.com/streamerson/streamerson/transport"
 )
@@ -9,7 +10,7 @@ import (
 // Driver records what goes through d: what is published and the outcome, what is delivered, how it is settled, what comes
 // through private lanes. It has what d has, and is a transport.Browser where d is one.
 func (r *Recorder) Driver(d transport.Driver) transport.Driver {
-	w := &driver{Driver: d, r: r}
+	w := &driver{Driver: d, r: r, refused: map[string]bool{}}
 	if b, ok := d.(transport.Browser); ok {
 		return browsing{w, b}
 	}
@@ -19,6 +20,9 @@ func (r *Recorder) Driver(d transport.Driver) transport.Driver {
 type driver struct {
 	transport.Driver
 	r *Recorder
+
+	mu      sync.Mutex
+	refused map[string]bool // ids of those that PublishLate left to Publish: their intents are recorded
 }
 
 type browsing struct {
@@ -46,7 +50,9 @@ func (d *driver) Publish(ctx context.Context, msgs []transport.Message, results 
 				return
 			}
 			e := Event{Kind: Intent, What: what, ID: id, Stream: m.Stream, Lane: m.Lane, Key: m.Key}
-			d.r.add(e)
+			if !d.begun(id) {
+				d.r.add(e)
+			}
 			events, of = append(events, e), append(of, i)
 		})
 	}
@@ -56,6 +62,58 @@ func (d *driver) Publish(ctx context.Context, msgs []transport.Message, results 
 		e.Kind, e.Outcome, e.Code = Published, r.Outcome.String(), code(r.Err)
 		d.r.add(e)
 	}
+}
+
+// begun reports, once, whether the intent to publish id was recorded by a PublishLate that left it to Publish.
+func (d *driver) begun(id string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	was := d.refused[id]
+	delete(d.refused, id)
+	return was
+}
+
+// lateEvents records events with the outcome that they share, and passes that on.
+type lateEvents struct {
+	r      *Recorder
+	events []Event
+	told   func(*Event, transport.Result)
+	to     transport.Late
+}
+
+func (l *lateEvents) Told(r transport.Result) {
+	for _, e := range l.events {
+		l.told(&e, r)
+		l.r.add(e)
+	}
+	l.to.Told(r)
+}
+
+// PublishLate implements transport.LatePublisher, by a false where d does not.
+func (d *driver) PublishLate(m *transport.Message, to transport.Late) bool {
+	p, ok := d.Driver.(transport.LatePublisher)
+	if !ok {
+		return false
+	}
+	var events []Event
+	pieces(m.Body, func(what, id string) {
+		if recorded(what) {
+			e := Event{Kind: Intent, What: what, ID: id, Stream: m.Stream, Lane: m.Lane, Key: m.Key}
+			d.r.add(e)
+			e.Kind = Published
+			events = append(events, e)
+		}
+	})
+	told := func(e *Event, r transport.Result) { e.Outcome, e.Code = r.Outcome.String(), code(r.Err) }
+	if p.PublishLate(m, &lateEvents{d.r, events, told, to}) {
+		return true
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, e := range events {
+		d.refused[e.ID] = true
+	}
+	return false
 }
 
 func (d *driver) Join(ctx context.Context, sub transport.Subscription) (transport.Consumer, error) {
@@ -112,6 +170,26 @@ func verb(v transport.Verb) string {
 	default:
 		return "unknown"
 	}
+}
+
+// SettleLate implements transport.LateSettler, by a false where c does not.
+func (c *consumer) SettleLate(s *transport.Settlement, to transport.Late) bool {
+	l, ok := c.Consumer.(transport.LateSettler)
+	if !ok || s.Reply == nil {
+		return false
+	}
+	reply := ""
+	pieces(s.Reply.Body, func(what, id string) {
+		reply = what
+		c.r.add(Event{Kind: Intent, What: what, ID: id, Stream: s.Reply.Stream, Lane: s.Reply.Lane, Key: s.Reply.Key})
+	})
+	var events []Event
+	c.events(Settled, s.Delivery, func(e Event) {
+		e.Verb, e.What = verb(s.Verb), reply
+		events = append(events, e)
+	})
+	told := func(e *Event, r transport.Result) { e.Code = code(r.Err) }
+	return l.SettleLate(s, &lateEvents{c.r, events, told, to})
 }
 
 func (c *consumer) Settle(ctx context.Context, batch []transport.Settlement, errs []error) {

@@ -20,6 +20,11 @@ func (c *coreConsumer) Settle(ctx context.Context, batch []transport.Settlement,
 	replies.publish(ctx, c.d, errs)
 }
 
+// SettleLate implements transport.LateSettler.
+func (c *coreConsumer) SettleLate(s *transport.Settlement, to transport.Late) bool {
+	return s.Reply != nil && c.checkSettlement(s) == nil && c.d.PublishLate(s.Reply, to)
+}
+
 func (c *coreConsumer) checkSettlement(s *transport.Settlement) error {
 	stream := ""
 	var t coreToken

@@ -50,7 +50,8 @@
 // refused at once, and nothing is kept for later. A message with a DedupID that broke on the way is sent again within the same
 // Publish (up to 750 ms after), and stored once: JetStream remembers ids for 20 s. That costs about a tenth of a call; with
 // dedup=false such a message is Unknown, as with other brokers. To a lane, acceptance means that the
-// server had a subscriber for it when it handled it: it is lost if that one's connection breaks in that moment. Acks are sent
+// server had a subscriber for it when it handled it: it is lost if that one's connection breaks in that moment. What PublishLate takes (to a
+// lane, and requests in core mode) is confirmed 10 ms later at most and a round trip, and refused at once. Acks are sent
 // without waiting; Release and Extend are confirmed. The server takes an ack or extension from anyone, so a delivery whose
 // lease has run out by our own clock is CodeStale.
 //

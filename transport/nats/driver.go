@@ -24,12 +24,15 @@ type Driver struct {
 	nc       *natsgo.Conn
 	js       jetstream.JetStream // nil with nats+core://
 	mux      *mux
+	lates    *lates
 	link     *link
 	presence presence
 	trims    trims // with JetStream only
 
 	// offset is the server's clock minus ours, in nanoseconds.
 	offset atomic.Int64
+	// dials counts the attempts to connect: what was sent while it didn't change was sent over one connection, if any.
+	dials atomic.Uint64
 	// denied is the last permission that the server said is missing.
 	denied atomic.Pointer[error]
 
@@ -42,8 +45,9 @@ type Driver struct {
 }
 
 var (
-	_ transport.Driver  = (*Driver)(nil)
-	_ transport.Browser = (*Driver)(nil)
+	_ transport.Driver        = (*Driver)(nil)
+	_ transport.Browser       = (*Driver)(nil)
+	_ transport.LatePublisher = (*Driver)(nil)
 )
 
 // Capabilities never blocks.
@@ -168,10 +172,12 @@ func (d *Driver) Close(ctx context.Context) error {
 	}
 	d.presence.close()
 	d.trims.stop()
+	d.lates.hurry(true)
 	if lost, up := d.link.current(); up {
 		// What was published before is on its way: wait until the server has it.
 		_ = d.mux.barrier(ctx, d.set.timeout, lost)
 	}
+	d.lates.endAll(connectionLost)
 	d.nc.Close()
 	if err := errors.Join(errs...); err != nil {
 		return fail("close", "", err)

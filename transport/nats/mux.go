@@ -20,7 +20,7 @@ type mux struct {
 
 	mu      sync.Mutex
 	last    uint64
-	flights map[uint64]*flight
+	flights map[uint64]receiver
 	// free are flights to which all answers have come: nothing can come to their subjects any more, so the next batch may have
 	// them. A server finds a subject that it has routed before much sooner.
 	free []*flight
@@ -32,14 +32,25 @@ const (
 	maxFreeLen = 1024
 )
 
+// receiver is a batch that is under way.
+type receiver interface {
+	// answer is called by the inbox's goroutine, which it must not hold up. place may be any number.
+	answer(place int, msg *natsgo.Msg)
+}
+
+// replySubjects are where a batch's answers go: the barrier's to place 0, and message i's to place i+1.
+type replySubjects struct {
+	id     uint64
+	prefix string
+	made   []string
+}
+
 // flight is one batch of messages whose answers are waited for together. One goroutine fills it, waits and closes it.
 type flight struct {
-	m        *mux
-	id       uint64
-	prefix   string
-	subjects []string        // of place 0, 1 …; the barrier has place 0, and message i place i+1
-	lost     <-chan struct{} // closed when the connection breaks
-	timer    *time.Timer     // nil until the first wait
+	m *mux
+	replySubjects
+	lost  <-chan struct{} // closed when the connection breaks
+	timer *time.Timer     // nil until the first wait
 
 	mu      sync.Mutex
 	answers []*natsgo.Msg
@@ -53,7 +64,7 @@ type flight struct {
 const barrierIndex = -1
 
 func newMux(nc *natsgo.Conn, prefix string) (*mux, error) {
-	m := &mux{nc: nc, prefix: prefix + ".", flights: map[uint64]*flight{}}
+	m := &mux{nc: nc, prefix: prefix + ".", flights: map[uint64]receiver{}}
 	var err error
 	if m.sub, err = nc.Subscribe(prefix+".*.*", m.deliver); err != nil {
 		return nil, err
@@ -85,12 +96,37 @@ func (m *mux) open(n int, lost <-chan struct{}) *flight {
 	if last := len(m.free) - 1; last >= 0 {
 		f, m.free = m.free[last], m.free[:last]
 	} else {
-		m.last++
-		f = &flight{m: m, id: m.last, prefix: m.prefix + strconv.FormatUint(m.last, 36) + ".", done: make(chan struct{}, 1)}
+		f = &flight{m: m, replySubjects: m.newSubjects(), done: make(chan struct{}, 1)}
 	}
 	f.begin(n+1, lost)
 	m.flights[f.id] = f
 	return f
+}
+
+// newSubjects makes the subjects of a batch that nothing was ever sent to. The caller holds the lock.
+func (m *mux) newSubjects() replySubjects {
+	m.last++
+	return replySubjects{id: m.last, prefix: m.prefix + strconv.FormatUint(m.last, 36) + "."}
+}
+
+// subjects is newSubjects for a batch that isn't a flight.
+func (m *mux) subjects() replySubjects {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.newSubjects()
+}
+
+// listen has r get what comes to the subjects with that id, until forget.
+func (m *mux) listen(id uint64, r receiver) {
+	m.mu.Lock()
+	m.flights[id] = r
+	m.mu.Unlock()
+}
+
+func (m *mux) forget(id uint64) {
+	m.mu.Lock()
+	delete(m.flights, id)
+	m.mu.Unlock()
 }
 
 func (f *flight) begin(places int, lost <-chan struct{}) {
@@ -105,11 +141,11 @@ func (f *flight) begin(places int, lost <-chan struct{}) {
 	f.lost, f.left, f.spent = lost, 1, false
 }
 
-func (f *flight) subject(place int) string {
-	for len(f.subjects) <= place {
-		f.subjects = append(f.subjects, f.prefix+strconv.Itoa(len(f.subjects)))
+func (s *replySubjects) subject(place int) string {
+	for len(s.made) <= place {
+		s.made = append(s.made, s.prefix+strconv.Itoa(len(s.made)))
 	}
-	return f.subjects[place]
+	return s.made[place]
 }
 
 // reply is where the answer to message i goes. With expect, wait waits for it; without it the batch needs a barrier, which tells when

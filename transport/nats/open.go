@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -46,6 +47,7 @@ func Open(ctx context.Context, u *url.URL, opts transport.Options) (transport.Dr
 		set: set, instance: newInstance(), opts: opts, log: transport.NewQuietLog(opts.Logger),
 		link: newLink(), specs: map[string]*spec{}, members: map[transport.Consumer]bool{}, tailers: map[*tailer]bool{},
 	}
+	d.lates = newLates(d)
 	d.nc, err = d.connect(ctx)
 	if err != nil {
 		return nil, fail("open", "", err)
@@ -83,7 +85,7 @@ func (d *Driver) connect(ctx context.Context) (*natsgo.Conn, error) {
 		natsgo.PingInterval(pingEvery),
 		natsgo.MaxPingsOutstanding(pingsOut),
 		natsgo.CustomInboxPrefix(d.set.inboxPrefix),
-		natsgo.SetCustomDialer(&dialer{open: ctx, d: net.Dialer{Timeout: d.set.dialTimeout}}),
+		natsgo.SetCustomDialer(&dialer{open: ctx, d: net.Dialer{Timeout: d.set.dialTimeout}, dials: &d.dials}),
 		natsgo.DisconnectErrHandler(func(_ *natsgo.Conn, err error) { d.onState(false, err) }),
 		natsgo.ReconnectHandler(func(*natsgo.Conn) { d.onState(true, nil) }),
 		natsgo.ErrorHandler(func(_ *natsgo.Conn, _ *natsgo.Subscription, err error) { d.onError(err) }),
@@ -97,13 +99,15 @@ func (d *Driver) connect(ctx context.Context) (*natsgo.Conn, error) {
 // dialer lets the context of Open end the first dial, and closes the connection before: nats.go (1.55, doReconnect) forgets one
 // whose server took it but did not introduce itself in time, as a server that is starting or stopped does.
 type dialer struct {
-	open context.Context
-	d    net.Dialer
-	last net.Conn
+	open  context.Context
+	d     net.Dialer
+	last  net.Conn
+	dials *atomic.Uint64
 }
 
 // Dial implements natsgo.CustomDialer. nats.go calls it under its own lock, once the connection before is of no use any more.
 func (x *dialer) Dial(network, address string) (net.Conn, error) {
+	x.dials.Add(1)
 	if x.last != nil {
 		_ = x.last.Close() // harmless if it is closed already
 		x.last = nil
@@ -230,6 +234,7 @@ func (d *Driver) onState(up bool, err error) {
 		d.event(transport.Event{Kind: transport.EventConnected})
 		return
 	}
+	d.lates.endAll(connectionLost)
 	d.log.Warn("down", "streamerson: NATS can't be reached; requests are refused until it is back", "err", err)
 	d.event(transport.Event{Kind: transport.EventDisconnected, Err: err})
 }
