@@ -17,6 +17,7 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/streamerson/streamerson/internal/quietconn"
 	"github.com/streamerson/streamerson/transport"
 )
 
@@ -125,7 +126,7 @@ func (x *dialer) Dial(network, address string) (net.Conn, error) {
 		return nil, err
 	}
 	x.last = c
-	return c, nil
+	return quietconn.New(c), nil // read by one goroutine of the client library, and written under its lock
 }
 
 // start inspects the server and subscribes the inbox.
