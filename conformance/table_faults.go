@@ -17,6 +17,7 @@ var faultScenarios = []Scenario{
 	{Name: "poison-10k", Area: AreaFaults, Doc: "10,000 undecodable frames beside good calls", run: onSystem(poison10k)},
 	{Name: "dead-letter-unavailable", Area: AreaFaults, Doc: "what can't be buried stays pending", run: onSystem(deadLetterUnavailable)},
 	{Name: "broker-killed", Area: AreaFaults, Doc: "the broker's kill -9 under load loses nothing", needs: needKill, run: onSystem(brokerKilled)},
+	{Name: "packed-poison", Area: AreaFaults, Doc: "a request of a pack that kills its workers is quarantined alone", needs: needProcesses, run: onSystem(packedPoison)},
 	{Name: "packed-broker-killed", Area: AreaFaults, Doc: "the same of calls that share messages", needs: needKill, run: onSystem(packedBrokerKilled)},
 	{Name: "broker-stopped", Area: AreaFaults, Doc: "a broker that is silent for 10 s holds up nobody for longer than its deadline", needs: needStop, run: onSystem(brokerStopped)},
 	{Name: "long-outage", Area: AreaFaults, Doc: "while the broker is away calls fail fast, then all works by itself", needs: needKill, run: onSystem(longOutage)},

@@ -22,7 +22,10 @@ type batcher[T any] struct {
 	wake    *sync.Cond
 	closed  bool
 	done    chan struct{}
-	single  [1]T // the batch of a caller that flushes its own; guarded by busy
+	added   uint64    // items so far
+	flushed uint64    // of added, in their order
+	awaited []awaited // in the order of at
+	single  [1]T      // the batch of a caller that flushes its own; guarded by busy
 }
 
 // newBatcher starts the flusher. flush is called once at a time, also with regard to lone, and gets batches of 1 to maxBatch items and must not keep the slice.
@@ -41,6 +44,7 @@ func (b *batcher[T]) add(item T) bool {
 		return false
 	}
 	b.pending = append(b.pending, item)
+	b.added++
 	wake := len(b.pending) == 1 && !b.busy
 	b.mu.Unlock()
 	if wake {
@@ -58,6 +62,7 @@ func (b *batcher[T]) addAlone(item T) bool {
 		return b.add(item)
 	}
 	b.busy = true
+	b.added++
 	b.mu.Unlock()
 	if b.lone == nil || !b.lone(item) {
 		b.single[0] = item
@@ -65,7 +70,7 @@ func (b *batcher[T]) addAlone(item T) bool {
 		clear(b.single[:])
 	}
 	b.mu.Lock()
-	b.busy = false
+	b.ended(1)
 	wake := len(b.pending) > 0 || b.closed
 	b.mu.Unlock()
 	if wake {
@@ -98,14 +103,44 @@ func (b *batcher[T]) run() {
 			b.flush(rest[:n])
 			rest = rest[n:]
 		}
+		n := len(batch)
 		clear(batch) // so that flushed frames are not kept alive by the array
 		if cap(batch) > 8*maxBatch {
 			batch = nil
 		}
 		b.mu.Lock()
-		b.busy = false
+		b.ended(n)
 		b.mu.Unlock()
 	}
+}
+
+// awaited is a point in the order of items that somebody waits for.
+type awaited struct {
+	at      uint64
+	flushed chan struct{}
+}
+
+// ended is the end of a flush of n items. Called with the lock.
+func (b *batcher[T]) ended(n int) {
+	b.busy = false
+	b.flushed += uint64(n)
+	for len(b.awaited) > 0 && b.awaited[0].at <= b.flushed {
+		close(b.awaited[0].flushed)
+		b.awaited = b.awaited[1:]
+	}
+}
+
+// await returns a channel that is closed when all that was added before has been flushed.
+func (b *batcher[T]) await() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a := awaited{b.added, make(chan struct{})}
+	if b.flushed >= a.at {
+		close(a.flushed)
+	} else {
+		b.awaited = append(b.awaited, a)
+	}
+	return a.flushed
 }
 
 // close flushes what was added and ends the flusher; it waits for that.

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -188,6 +189,9 @@ func (s *Server) publishAgain(m *handling) {
 			return
 		}
 		wire.SetBudget(f.b, budgetMillis(left)) // its age begins anew
+	}
+	if m.delivery.Attempt > 1 {
+		wire.SetAttempt(f.b, uint16(min(m.delivery.Attempt, math.MaxUint16))) // so that it is a suspect where it goes
 	}
 	m.dropReply()
 	m.reply, m.again, m.dead = f.to(m.delivery.Stream, false), true, ""

@@ -19,6 +19,9 @@ const skewAllowed = 5 * time.Second
 // run takes one delivery from its arrival to its settlement.
 func (s *Server) run(h *handling) {
 	h.waited = time.Since(h.received)
+	if h.suspect {
+		defer s.suspects.leave(h)
+	}
 	if h.delivery.Attempt > 1 {
 		s.cfg.Observer.Redelivered(h.stream.cfg.Name)
 	}
@@ -73,6 +76,9 @@ func (s *Server) run(h *handling) {
 		}
 		s.answer(h, nil, &Error{Code: CodeUnimplemented, Message: msg, Origin: OriginRuntime})
 		return
+	}
+	if h.suspect {
+		s.awaitTurn(h)
 	}
 	s.cfg.Observer.HandleStart(h.stream.cfg.Name, h.req.Function)
 	returned := false

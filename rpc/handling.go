@@ -37,6 +37,7 @@ type handling struct {
 	joined   bool // reply is in its carrier's pack
 	counted  bool // its carrier waits for what it publishes by itself
 	again    bool // reply is the request, to be published by itself
+	suspect  bool // its worker may have died of it
 	tries    int32
 	reply    *frame // nil: none
 	delay    time.Duration

@@ -86,6 +86,7 @@ type Server struct {
 	leases   *leases
 	dedup    *dedup
 	parked   *parked
+	suspects suspects
 	fields   *wire.Cache
 	settling *batcher[*handling]
 	consumer transport.Consumer

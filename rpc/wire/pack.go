@@ -17,6 +17,17 @@ func Members(pack []byte) []byte { return pack[packHead:] }
 // SetBudget changes the budget in the frame b, which must be a good one, to ms milliseconds.
 func SetBudget(b []byte, ms uint32) { binary.BigEndian.PutUint32(b[32:], ms) }
 
+// SetAttempt changes the attempt in the frame b, which must be a good one.
+func SetAttempt(b []byte, n uint16) { binary.BigEndian.PutUint16(b[6:], n) }
+
+// Attempt is the attempt in the frame b, 0 if that is too short.
+func Attempt(b []byte) int {
+	if len(b) < fixedLen {
+		return 0
+	}
+	return int(binary.BigEndian.Uint16(b[6:]))
+}
+
 // packHead is the length of a pack without members, as AppendPack makes it: the fixed part and the tag of the body.
 const packHead = fixedLen + 1
 
