@@ -207,7 +207,7 @@ func packedPoison(s *system) {
 	b := &bundling{Driver: d}
 	c, _ := s.clientOn(b, func(cfg *rpc.ClientConfig) { cfg.NoWorkerWait = s.d(2 * patience); r.Client(cfg) })
 	current := supervise()
-	current.wait(current.ready, 6*patience, "ready")
+	current.awaitReady(6 * patience)
 	timeout := patience
 	if s.caps.Stored {
 		timeout = time.Duration(attempts+2)*(s.takeoverBound()+patience/2) + 2*patience

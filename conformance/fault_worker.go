@@ -238,7 +238,7 @@ func crashPoison(s *system) {
 	}
 	c, _ := s.client(func(cfg *rpc.ClientConfig) { cfg.NoWorkerWait = s.d(2 * patience) })
 	current := supervise()
-	current.wait(current.ready, 6*patience, "ready")
+	current.awaitReady(6 * patience)
 	timeout := patience
 	if s.caps.Stored {
 		timeout = time.Duration(attempts+1)*(s.takeoverBound()+patience/2) + 2*patience

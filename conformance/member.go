@@ -107,7 +107,7 @@ func (s *system) localOn(d transport.Driver, r *history.Recorder, change func(*c
 		}
 	}()
 	s.atEnd(func() { m.end() })
-	m.wait(m.ready, 4*patience, "ready")
+	m.awaitReady(4 * patience)
 	return m
 }
 
@@ -117,19 +117,20 @@ func (m *member) end() {
 	<-m.ended
 }
 
-func (m *member) wait(c <-chan struct{}, d time.Duration, what string) {
+// awaitReady waits until the member serves, or can call.
+func (m *member) awaitReady(d time.Duration) {
 	m.s.Helper()
 	select {
-	case <-c:
+	case <-m.ready:
 		return
 	default:
 	}
 	select {
-	case <-c:
+	case <-m.ready:
 	case <-m.ended:
-		m.s.Fatalf("%s ended before it was %s", m.name, what)
+		m.s.Fatalf("%s ended before it was ready", m.name)
 	case <-time.After(m.s.d(d)):
-		m.s.Fatalf("%s is not %s after %v", m.name, what, m.s.d(d))
+		m.s.Fatalf("%s is not ready after %v", m.name, m.s.d(d))
 	}
 }
 

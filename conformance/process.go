@@ -93,7 +93,7 @@ func (s *system) launch(role string, change func(*childConfig)) *member {
 func (s *system) start(role string, change func(*childConfig)) *member {
 	s.Helper()
 	m := s.launch(role, change)
-	m.wait(m.ready, 6*patience, "ready")
+	m.awaitReady(6 * patience)
 	return m
 }
 

@@ -164,13 +164,16 @@ func TestLoneCallsDontWaitForOutcomes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if p, s := d.get(d.late, "publish"), d.get(d.late, "settle"); p != calls || s != calls {
-		t.Errorf("of %d calls %d were published and %d settled late", calls, p, s)
+	// The next call may come before the settlement of the last has returned: then it is not alone.
+	published, settled := d.get(d.late, "publish"), d.get(d.late, "settle")
+	if published == 0 || settled == 0 || published+d.get(d.sync, "publish") != calls {
+		t.Errorf("of %d calls %d were published and %d settled late", calls, published, settled)
 	}
+	inTime := d.get(d.sync, "publish")
 	if err := c.Send(t.Context(), &rpc.Request{Stream: "s", Function: "echo"}); err != nil {
 		t.Fatal(err)
 	}
-	if n := d.get(d.sync, "publish"); n != 1 {
+	if n := d.get(d.sync, "publish") - inTime; n != 1 {
 		t.Errorf("%d messages were published with their outcome, want the one that was sent", n)
 	}
 	stopped := make(chan struct{})
@@ -180,8 +183,8 @@ func TestLoneCallsDontWaitForOutcomes(t *testing.T) {
 		t.Error("the server ended with settlements whose outcome it didn't know")
 	case <-time.After(100 * time.Millisecond):
 	}
-	if n := d.tell(); n != 2*calls {
-		t.Errorf("%d outcomes were to tell, want %d", n, 2*calls)
+	if n := d.tell(); n != published+settled {
+		t.Errorf("%d outcomes were to tell, want %d", n, published+settled)
 	}
 	<-stopped
 }

@@ -82,6 +82,8 @@ func TestSlowSuspectHoldsUpNobody(t *testing.T) {
 			return 5 * time.Second
 		})
 		run()
+		mu.Lock()
+		defer mu.Unlock()
 		if last > 200*time.Millisecond {
 			t.Errorf("the last one began after %v", last)
 		}
