@@ -118,7 +118,9 @@ func (s *Server) start(got []transport.Delivery) {
 	}
 	s.slots.take(now, hs)
 	s.leases.add(now, hs...)
-	s.suspects.add(hs)
+	if s.caps.Stored { // otherwise nothing comes again
+		s.suspects.add(hs)
+	}
 	s.runners.add(hs)
 	clear(hs)
 	s.fresh = hs

@@ -10,8 +10,15 @@ import (
 	"github.com/streamerson/streamerson/transport"
 )
 
-// suspectWait bounds how long a suspect waits for its turn, and for the settlements before it.
-const suspectWait = 100 * time.Millisecond
+const (
+	// suspectWait bounds how long a suspect waits for its turn, and for the settlements before it: those with long handlers, which
+	// did not end the process at once, go side by side as ever.
+	suspectWait = 100 * time.Millisecond
+	// Where a driver can't be asked whether an ack is through (Extend is not claimed), a suspect waits ackDelay for it, which is longer than
+	// Kafka's driver takes to commit, and so many of them may need more time.
+	ackDelay         = 75 * time.Millisecond
+	suspectWaitBlind = 2 * time.Second
+)
 
 // suspects keeps a request that ends its process from taking others along each time. Whatever was delivered before may be what its
 // worker died of, or only have been there. So each begins when those before it have ended, if they are quick, and their answers have
@@ -65,13 +72,17 @@ func (s *suspects) turn(h *handling) <-chan struct{} {
 	return s.queue[slices.IndexFunc(s.queue, func(x suspect) bool { return x.h == h })].turn
 }
 
-// awaitTurn waits until h's turn has come and what was to be settled before has been, at most suspectWait.
+// awaitTurn waits until h's turn has come and what was to be settled before has been, for a bounded time.
 func (s *Server) awaitTurn(h *handling) {
-	limit, cancel := context.WithTimeout(context.Background(), suspectWait)
+	most := suspectWait
+	if !s.caps.Extend {
+		most = suspectWaitBlind
+	}
+	limit, cancel := context.WithTimeout(context.Background(), most)
 	defer cancel()
 	select {
 	case <-s.suspects.turn(h):
-	case <-limit.Done(): // one before it takes its time: it did not end the process at once
+	case <-limit.Done(): // one before it takes its time
 		return
 	}
 	select {
@@ -79,7 +90,9 @@ func (s *Server) awaitTurn(h *handling) {
 	case <-limit.Done():
 		return
 	}
-	if s.caps.Extend {
+	if !s.caps.Extend {
+		sleep(limit, ackDelay)
+	} else {
 		// A driver may send an ack behind the answer to the settlement. It does not send this before.
 		var errs [1]error
 		s.consumer.Settle(limit, []transport.Settlement{{Delivery: h.lent(), Verb: transport.Extend}}, errs[:])
