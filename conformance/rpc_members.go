@@ -307,12 +307,14 @@ func (s *system) buried(frame []byte) (n int, cause rpc.DeadCause) {
 	return n, cause
 }
 
-// sameFrame compares all but the budget, of which a request has less when it is published again.
+// sameFrame compares all but the budget, of which a request has less when it is published again, and the attempt, which counts that.
 func sameFrame(a, b []byte) bool {
 	if _, _, ok := wire.Peek(a); ok && len(a) == len(b) {
 		a, b = slices.Clone(a), slices.Clone(b)
 		wire.SetBudget(a, 0)
 		wire.SetBudget(b, 0)
+		wire.SetAttempt(a, 0)
+		wire.SetAttempt(b, 0)
 	}
 	return bytes.Equal(a, b)
 }
