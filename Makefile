@@ -88,7 +88,7 @@ fuzz: ## Fuzz every decoder, FUZZTIME=20s each.
 # Where make bench leaves its results and report.
 BENCH_DIR      ?= bin/bench
 .PHONY: bench
-bench: build redis-server kafka-server ## Measure everything in less than ten minutes: goals, curves, open loops; ARGS="--rounds 9" and such. Results in bin/bench.
+bench: build redis-server kafka-server nginx ## Measure everything in less than ten minutes: goals, curves, open loops; ARGS="--rounds 9" and such. Results in bin/bench.
 	@mkdir -p $(BENCH_DIR)
 	$(BIN) bench all --json $(BENCH_DIR)/all.json --html $(BENCH_DIR)/all.html $(ARGS)
 
@@ -148,6 +148,11 @@ redis-server:
 .PHONY: kafka-server
 kafka-server:
 	@scripts/install-kafka.sh
+
+# The system's service is neither started nor touched.
+.PHONY: nginx
+nginx:
+	@PATH=$$PATH:/usr/sbin scripts/install-debian.sh nginx:nginx
 
 .PHONY: valgrind
 valgrind:
