@@ -100,18 +100,7 @@ func packedWorkerStopped(s *system) {
 		return
 	}
 	s.answeredBy(other, all)
-	at.resume()
-	s.until(2*patience, "the late end to be counted", func() bool { return at.seen.get("lease-lost")+seen.get("reply-duplicate") > 0 })
-	s.drained()
-	if n := seen.get("reply-unknown") + seen.get("reply-bad"); n != 0 {
-		s.Errorf("the caller saw foreign replies: %v", seen)
-	}
-	if status := other.terminate(2 * patience); status != 0 {
-		s.Errorf("the other worker ended with status %d", status)
-	}
-	if got := s.call(c, s.request(fnEcho, "x", 3*patience)); got.err != nil {
-		s.Errorf("the worker that was stopped doesn't serve any more: %v", got.err)
-	}
+	s.goesOn(c, seen, at, other)
 }
 
 // Rule: a worker gets SIGTERM in the middle of a pack, and its time to drain ends before the pack does. The request that runs is told

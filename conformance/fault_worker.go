@@ -148,6 +148,12 @@ func workerStopped(s *system) {
 	if got.err != nil || string(got.resp.Body) != other.name {
 		s.Fatalf("got %v, want an answer of %s", got, other.name)
 	}
+	s.goesOn(c, seen, at, other)
+}
+
+// goesOn continues the worker at, whose requests other has answered: its own end of them is dropped and counted, and it serves on alone.
+func (s *system) goesOn(c *rpc.Client, seen *counts, at, other *member) {
+	s.Helper()
 	at.resume()
 	s.until(2*patience, "the late end to be counted", func() bool { return at.seen.get("lease-lost")+seen.get("reply-duplicate") > 0 })
 	s.drained()

@@ -50,14 +50,9 @@ func (h *handling) disown() {
 
 // runPack runs the members of a pack. h was filled from the pack's own envelope.
 func (s *Server) runPack(h *handling) {
-	switch s.dedup.begin(h) {
-	case seenAgain:
-		s.cfg.Observer.Duplicate(h.stream.cfg.Name)
-		s.forget(h)
-		return
-	case seenRunning, seenDone:
-		s.cfg.Observer.Duplicate(h.stream.cfg.Name)
-		s.settle(h, transport.Ack)
+	switch seen := s.dedup.begin(h); seen {
+	case seenAgain, seenRunning, seenDone:
+		s.duplicate(h, seen)
 		return
 	}
 	c, err := newCarrier(h)

@@ -36,14 +36,9 @@ func (s *Server) run(h *handling) {
 		s.publishAgain(h)
 		return
 	}
-	switch s.dedup.begin(h) {
-	case seenAgain:
-		s.cfg.Observer.Duplicate(h.stream.cfg.Name)
-		s.forget(h)
-		return
-	case seenRunning, seenDone:
-		s.cfg.Observer.Duplicate(h.stream.cfg.Name)
-		s.settle(h, transport.Ack)
+	switch seen := s.dedup.begin(h); seen {
+	case seenAgain, seenRunning, seenDone:
+		s.duplicate(h, seen)
 		return
 	case seenCanceled:
 		s.cfg.Observer.Expired(h.stream.cfg.Name, ExpireCanceled)
@@ -109,6 +104,16 @@ func (s *Server) open(h *handling) (kind wire.Kind, ok bool) {
 	}
 	s.bury(h, nil, DeadWrongKind, "a "+env.Kind.String()+" frame on a request stream")
 	return 0, false
+}
+
+// duplicate ends a delivery whose id runs here or has run.
+func (s *Server) duplicate(h *handling, seen sighting) {
+	s.cfg.Observer.Duplicate(h.stream.cfg.Name)
+	if seen == seenAgain { // its handling has adopted it
+		s.forget(h)
+		return
+	}
+	s.settle(h, transport.Ack)
 }
 
 // handled is the end of a handler.

@@ -36,23 +36,16 @@ type suspect struct {
 // add queues those of hs that are suspects. At every other attempt their order is turned round: those behind the one that ended
 // the process have their turn before it then.
 func (s *suspects) add(hs []*handling) {
-	for i, h := range hs {
-		if h.suspect = h.delivery.Attempt > 1 || wire.Attempt(h.delivery.Body) > 1; h.suspect {
-			s.queueUp(hs[i:])
-			return
-		}
-	}
-}
-
-// queueUp is add's rare part: hs begins with a suspect.
-func (s *suspects) queueUp(hs []*handling) {
 	var more []*handling
-	for i, h := range hs {
-		if h.suspect = i == 0 || h.delivery.Attempt > 1 || wire.Attempt(h.delivery.Body) > 1; h.suspect {
+	for _, h := range hs {
+		if h.suspect = h.delivery.Attempt > 1 || wire.Attempt(h.delivery.Body) > 1; h.suspect {
 			more = append(more, h)
 		}
 	}
-	if hs[0].delivery.Attempt%2 == 0 {
+	if len(more) == 0 {
+		return
+	}
+	if more[0].delivery.Attempt%2 == 0 {
 		slices.Reverse(more)
 	}
 	s.mu.Lock()
@@ -65,11 +58,16 @@ func (s *suspects) queueUp(hs []*handling) {
 	}
 }
 
+// place is where h stands in the queue. Called with the lock.
+func (s *suspects) place(h *handling) int {
+	return slices.IndexFunc(s.queue, func(x suspect) bool { return x.h == h })
+}
+
 // turn returns what is closed when h's turn has come.
 func (s *suspects) turn(h *handling) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.queue[slices.IndexFunc(s.queue, func(x suspect) bool { return x.h == h })].turn
+	return s.queue[s.place(h)].turn
 }
 
 // awaitTurn waits until h's turn has come and what was to be settled before has been, for a bounded time.
@@ -103,7 +101,7 @@ func (s *Server) awaitTurn(h *handling) {
 func (s *suspects) leave(h *handling) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := slices.IndexFunc(s.queue, func(x suspect) bool { return x.h == h })
+	i := s.place(h)
 	s.queue = slices.Delete(s.queue, i, i+1)
 	if i == 0 && len(s.queue) > 0 {
 		close(s.queue[0].turn)
