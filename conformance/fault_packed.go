@@ -3,7 +3,6 @@ package conformance
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -185,18 +184,12 @@ func packedBrokerKilled(s *system) {
 // 3 s), and only its caller is told that it was given up; the others are answered. A transport that doesn't claim Stored loses
 // the pack with its first worker.
 func packedPoison(s *system) {
-	attempts := 5
-	if s.takeoverBound() > systemLease+2*time.Second {
-		attempts = 3
-	}
-	supervise := func() *member {
-		return s.launch(roleWorker, func(c *childConfig) { c.Worker.Lease, c.Worker.MaxAttempts = s.d(systemLease), attempts })
-	}
+	sup := s.supervisor()
+	attempts := sup.attempts
 	d, r := s.recorded("bundler")
 	b := &bundling{Driver: d}
 	c, _ := s.clientOn(b, func(cfg *rpc.ClientConfig) { cfg.NoWorkerWait = s.d(2 * patience); r.Client(cfg) })
-	current := supervise()
-	current.awaitReady(6 * patience)
+	sup.start()
 	timeout := patience
 	if s.caps.Stored {
 		timeout = time.Duration(attempts+2)*(s.takeoverBound()+patience/2) + 2*patience
@@ -207,30 +200,7 @@ func packedPoison(s *system) {
 	}
 	rs[packedAround] = s.request(fnCrash, "poison", timeout)
 	all := s.packed(c, b, rs...)
-	crashes := 0
-	ended := make(chan answer, 1)
-	go func() { ended <- <-all[packedAround] }()
-	for given := false; !given; {
-		select {
-		case got := <-ended:
-			given = true
-			want := rpc.CodeAborted
-			if !s.caps.Stored {
-				want = rpc.CodeDeadlineExceeded
-			}
-			if rpc.CodeOf(got.err) != want {
-				s.Errorf("after %d crashes: %v, want %v", crashes, got, want)
-			}
-		case <-current.ended:
-			if status := current.status(time.Second); status != crashStatus {
-				s.Fatalf("the worker ended with status %d; its errors:\n%s", status, current.proc.stderr.String())
-			}
-			crashes++
-			current = supervise()
-		case <-time.After(s.d(timeout) + slack):
-			s.Fatalf("no end after %d crashes", crashes)
-		}
-	}
+	crashes := sup.until(all[packedAround], timeout, attempts+1)
 	if !s.caps.Stored {
 		s.loses(notStored)
 		return
@@ -246,11 +216,7 @@ func packedPoison(s *system) {
 	}
 	s.until(patience, "the dead letter", func() bool { return len(s.deadLetters()) > 0 })
 	s.drained()
-	for _, l := range s.deadLetters() {
-		if l.Header.Get(rpc.DeadHeaderCause) != string(rpc.DeadCrashes) || l.Function != fnCrash || l.Header.Get(rpc.DeadHeaderAttempts) != strconv.Itoa(attempts+1) {
-			s.Errorf("dead letter of function %s: %v", l.Function, l.Header)
-		}
-	}
+	sup.deadLetters()
 	if n := len(s.deadLetters()); n != 1 || crashes != attempts+1 {
 		s.Errorf("%d dead letters after %d crashes, want 1 after %d: once in the pack, and %d times by itself", n, crashes, attempts+1, attempts)
 	}

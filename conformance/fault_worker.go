@@ -3,7 +3,6 @@ package conformance
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -235,45 +234,16 @@ func workerDrains(s *system) {
 // "crashes" after the attempts that the workers allow (5; 3 where a takeover takes longer than 3 s), and its caller is told that
 // it was given up; other requests are served on the way. A transport that doesn't claim Stored loses it with its first worker.
 func crashPoison(s *system) {
-	attempts := 5
-	if s.takeoverBound() > systemLease+2*time.Second {
-		attempts = 3
-	}
-	supervise := func() *member {
-		return s.launch(roleWorker, func(c *childConfig) { c.Worker.Lease, c.Worker.MaxAttempts = s.d(systemLease), attempts })
-	}
+	sup := s.supervisor()
+	attempts := sup.attempts
 	c, _ := s.client(func(cfg *rpc.ClientConfig) { cfg.NoWorkerWait = s.d(2 * patience) })
-	current := supervise()
-	current.awaitReady(6 * patience)
+	sup.start()
 	timeout := patience
 	if s.caps.Stored {
 		timeout = time.Duration(attempts+1)*(s.takeoverBound()+patience/2) + 2*patience
 	}
 	poison := s.later(c, s.request(fnCrash, "poison", timeout))
-	crashes, good := 0, 0
-	for given := false; !given; {
-		select {
-		case got := <-poison:
-			given = true
-			want := rpc.CodeAborted
-			if !s.caps.Stored {
-				want = rpc.CodeDeadlineExceeded
-			}
-			if rpc.CodeOf(got.err) != want {
-				s.Errorf("after %d crashes: %v, want %v", crashes, got, want)
-			}
-		case <-current.ended:
-			if status := current.status(time.Second); status != crashStatus {
-				s.Fatalf("the worker ended with status %d; its errors:\n%s", status, current.proc.stderr.String())
-			}
-			if crashes++; crashes > attempts {
-				s.Fatalf("the request was tried once more after %d crashes", attempts)
-			}
-			current = supervise()
-		case <-time.After(s.d(timeout) + slack):
-			s.Fatalf("no end after %d crashes", crashes)
-		}
-	}
+	crashes, good := sup.until(poison, timeout, attempts), 0
 	if !s.caps.Stored {
 		s.loses(notStored)
 		return
@@ -282,11 +252,7 @@ func crashPoison(s *system) {
 		s.Errorf("%d crashes, want %d", crashes, attempts)
 	}
 	s.until(patience, "the dead letter", func() bool { return len(s.deadLetters()) > 0 })
-	for _, l := range s.deadLetters() {
-		if l.Header.Get(rpc.DeadHeaderCause) != string(rpc.DeadCrashes) || l.Function != fnCrash || l.Header.Get(rpc.DeadHeaderAttempts) != strconv.Itoa(attempts+1) {
-			s.Errorf("dead letter of function %s: %v", l.Function, l.Header)
-		}
-	}
+	sup.deadLetters()
 	if got := s.call(c, s.request(fnEcho, "alive", 3*patience)); got.err == nil {
 		good++
 	}
